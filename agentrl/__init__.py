@@ -1,0 +1,57 @@
+"""agentrl: train LLM agents with multi-turn reinforcement learning."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentrl import credit
+    from agentrl.batch import Batch
+    from agentrl.env import TextEnv, parse_int
+    from agentrl.errors import AgentRLError
+    from agentrl.registry import make
+    from agentrl.tasks import Task, TaskSet
+    from agentrl.trajectory import Outcome, Trajectory, Turn
+
+__version__ = "0.1.0"
+
+# Imported on first use: `import agentrl` and `agentrl --help` stay fast.
+_HOMES = {
+    "AgentRLError": "agentrl.errors",
+    "Batch": "agentrl.batch",
+    "Outcome": "agentrl.trajectory",
+    "Task": "agentrl.tasks",
+    "TaskSet": "agentrl.tasks",
+    "TextEnv": "agentrl.env",
+    "Trajectory": "agentrl.trajectory",
+    "Turn": "agentrl.trajectory",
+    "credit": "agentrl.credit",
+    "make": "agentrl.registry",
+    "parse_int": "agentrl.env",
+}
+
+__all__ = [
+    "AgentRLError",
+    "Batch",
+    "Outcome",
+    "Task",
+    "TaskSet",
+    "TextEnv",
+    "Trajectory",
+    "Turn",
+    "credit",
+    "make",
+    "parse_int",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'agentrl' has no attribute {name!r}")
+    module = import_module(_HOMES[name])
+    return module if name == "credit" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

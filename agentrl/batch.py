@@ -1,0 +1,184 @@
+"""`Batch`: trajectories as flat numpy columns plus offsets.
+
+    tokens ──token_offsets──> turns ──turn_offsets──> trajectories ──trajectory_offsets──> groups
+
+A turn's tokens are its `prompt_ids` followed by its `response_ids`. Every credit method is a few
+vectorised lines over these columns and costs time linear in turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agentrl.trajectory import Trajectory, Turn
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Trajectories of whole groups, in columns; infrastructure failures are left out."""
+
+    token_ids: npt.NDArray[np.int32]
+    """Shape [tokens]."""
+    sampled: Bools
+    """Whether the policy sampled the token: the loss mask, as data. Shape [tokens]."""
+    logprobs: npt.NDArray[np.float32]
+    """Of sampled tokens as drawn by the engine, 0 elsewhere. Shape [tokens]."""
+    allowed_ids: npt.NDArray[np.int32]
+    """The sets that restricted tokens were drawn from, one after the other."""
+    allowed_counts: npt.NDArray[np.int32]
+    """Size of each token's set; 0 where decoding was free. Shape [tokens]."""
+    token_offsets: Ints
+    """Turn t holds tokens [t] to [t + 1]. Shape [turns + 1]."""
+    rewards: Floats
+    """Shape [turns]."""
+    policy_versions: Ints
+    """Shape [turns]."""
+    starts_segment: Bools
+    """Shape [turns]."""
+    valid: Bools
+    """Shape [turns]."""
+    observations: list[str]
+    """What each turn acted on. Length [turns]."""
+    next_observations: list[str]
+    """What each turn's action returned. Length [turns]."""
+    actions: list[str]
+    """Length [turns]."""
+    state_keys: list[str | None]
+    """The situation each turn acted in. Length [turns]."""
+    agents: list[str]
+    """Length [turns]."""
+    turn_offsets: Ints
+    """Trajectory i holds turns [i] to [i + 1]. Shape [trajectories + 1]."""
+    success: Bools
+    """Shape [trajectories]."""
+    truncated: Bools
+    """Shape [trajectories]."""
+    returns: Floats
+    """Sum of each trajectory's rewards. Shape [trajectories]."""
+    ids: list[str]
+    """Trajectory ids. Length [trajectories]."""
+    task_ids: list[str]
+    """Length [trajectories]."""
+    answers: list[str | None]
+    """Length [trajectories]."""
+    trajectory_offsets: Ints
+    """Group g holds trajectories [g] to [g + 1]. Shape [groups + 1]."""
+    groups: list[str]
+    """Group names. Length [groups]."""
+
+    @classmethod
+    def from_trajectories(cls, trajectories: Iterable[Trajectory]) -> Batch:
+        """Gather trajectories into columns, groups together, in order of first appearance."""
+        scored = [t for t in trajectories if not t.outcome.is_infrastructure]
+        order = {t.group: i for i, t in reversed(list(enumerate(scored)))}
+        scored.sort(key=lambda t: order[t.group])
+        turns = [turn for trajectory in scored for turn in trajectory.turns]
+        runs = [(name, len(list(run))) for name, run in groupby(scored, key=lambda t: t.group)]
+        return cls(
+            **_token_columns(turns),
+            token_offsets=_offsets(len(t.prompt_ids) + len(t.response_ids) for t in turns),
+            rewards=np.array([t.reward for t in turns], np.float64),
+            policy_versions=np.array([t.policy_version for t in turns], np.int64),
+            starts_segment=np.array([t.starts_segment for t in turns], np.bool_),
+            valid=np.array([t.valid for t in turns], np.bool_),
+            observations=[t.observation for t in turns],
+            next_observations=[after for t in scored for _, after in t.transitions()],
+            actions=[t.action for t in turns],
+            state_keys=[t.state_key for t in turns],
+            agents=[t.agent for t in turns],
+            turn_offsets=_offsets(len(t.turns) for t in scored),
+            success=np.array([t.success for t in scored], np.bool_),
+            truncated=np.array([t.outcome.is_truncated for t in scored], np.bool_),
+            returns=np.array([t.reward for t in scored], np.float64),
+            ids=[t.id for t in scored],
+            task_ids=[t.task_id for t in scored],
+            answers=[t.answer for t in scored],
+            trajectory_offsets=_offsets(count for _, count in runs),
+            groups=[name for name, _ in runs],
+        )
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in the batch."""
+        return len(self.token_ids)
+
+    @property
+    def num_turns(self) -> int:
+        """Turns in the batch."""
+        return len(self.rewards)
+
+    @property
+    def num_trajectories(self) -> int:
+        """Trajectories in the batch."""
+        return len(self.returns)
+
+    @property
+    def num_groups(self) -> int:
+        """Groups in the batch."""
+        return len(self.groups)
+
+    def trajectory_of_turn(self) -> Ints:
+        """Return each turn's trajectory index, shape [turns]."""
+        return np.repeat(np.arange(self.num_trajectories), np.diff(self.turn_offsets))
+
+    def group_of_trajectory(self) -> Ints:
+        """Return each trajectory's group index, shape [trajectories]."""
+        return np.repeat(np.arange(self.num_groups), np.diff(self.trajectory_offsets))
+
+    def turn_of_token(self) -> Ints:
+        """Return each token's turn index, shape [tokens]."""
+        return np.repeat(np.arange(self.num_turns), np.diff(self.token_offsets))
+
+    def sampled_per_turn(self) -> Ints:
+        """Return how many tokens the policy sampled in each turn, shape [turns]."""
+        counts = np.concatenate([[0], np.cumsum(self.sampled, dtype=np.int64)])
+        return np.diff(counts[self.token_offsets])
+
+    def segment_offsets(self) -> Ints:
+        """Return turn offsets of the training segments (a trajectory's start is always one)."""
+        starts = self.starts_segment.copy()
+        starts[self.turn_offsets[:-1][np.diff(self.turn_offsets) > 0]] = True
+        return np.append(np.flatnonzero(starts), self.num_turns)
+
+
+def _offsets(lengths: Iterable[int]) -> Ints:
+    return np.concatenate([[0], np.cumsum(np.fromiter(lengths, np.int64))]).astype(np.int64)
+
+
+def _token_columns(turns: Sequence[Turn]) -> dict[str, Any]:
+    """Return the token-level columns: prompt and response of every turn, one after the other."""
+    ids: list[npt.NDArray[Any]] = []
+    sampled: list[npt.NDArray[Any]] = []
+    logprobs: list[npt.NDArray[Any]] = []
+    allowed: list[npt.NDArray[Any]] = []
+    counts: list[npt.NDArray[Any]] = []
+    for turn in turns:
+        prompt, response = len(turn.prompt_ids), len(turn.response_ids)
+        ids += (turn.prompt_ids, turn.response_ids)
+        sampled += (np.zeros(prompt, np.bool_), np.ones(response, np.bool_))
+        logprobs += (np.zeros(prompt, np.float32), turn.logprobs)
+        free = np.zeros(response, np.int32)
+        counts += (np.zeros(prompt, np.int32), turn.allowed.counts if turn.allowed else free)
+        if turn.allowed:
+            allowed.append(turn.allowed.ids)
+    return {
+        "token_ids": _join(ids, np.int32),
+        "sampled": _join(sampled, np.bool_),
+        "logprobs": _join(logprobs, np.float32),
+        "allowed_ids": _join(allowed, np.int32),
+        "allowed_counts": _join(counts, np.int32),
+    }
+
+
+def _join(parts: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
+    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)

@@ -1,0 +1,271 @@
+"""The configuration of a run: one typed tree, YAML in, dotted overrides on the command line.
+
+Unknown keys are rejected with a suggestion; the resolved tree is written into the run directory.
+Defaults are the published settings of the field unless a comment says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentrl.errors import ConfigError, did_you_mean
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and no key that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class EnvironmentConfig(Section):
+    """Which environment, and which of its tasks to train on."""
+
+    name: str = "alfworld"
+    """A registered name, or `file.py:Class`."""
+    split: str = "train"
+    """The split that training tasks are drawn from; held-out splits are refused."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the environment."""
+
+
+class PolicyConfig(Section):
+    """The model that acts."""
+
+    model: str = "tiny"
+    """`tiny` (shipped), a model directory, or a Hugging Face name."""
+    lora_rank: int = Field(0, ge=0)
+    """Rank of LoRA adapters; 0 trains all weights."""
+    lora_alpha: float = Field(16.0, gt=0)
+    """LoRA scale numerator."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type the weights are kept in."""
+
+
+class DialogueConfig(Section):
+    """How observations become prompts and completions become actions."""
+
+    format: Literal["plain", "react", "xml", "choice"] = "plain"
+    """How an action is written: bare line; Thought/Action; <think>/<action>; one of a list."""
+    restrict: bool = False
+    """With `choice`: sample only among the admissible actions (the learner normalises alike)."""
+    memory: Literal["full", "window"] = "full"
+    """Keep the whole history, or the last `window` turns (each turn then starts a new segment)."""
+    window: int = Field(3, ge=1)
+    """Turns that windowed memory keeps."""
+    system: str | None = None
+    """System prompt; None: the format's own."""
+    max_turn_tokens: int = Field(64, ge=1)
+    """Most tokens sampled in one turn."""
+    max_episode_tokens: int | None = Field(None, ge=1)
+    """Most tokens sampled in one episode."""
+
+
+class SamplingConfig(Section):
+    """How actions are sampled."""
+
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+
+
+class EngineConfig(Section):
+    """Who serves the policy."""
+
+    name: str = "transformers"
+    """A registered engine."""
+    max_batch: int = Field(128, ge=1)
+    """Sequences decoded together."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the engine."""
+
+
+class RolloutConfig(Section):
+    """How episodes are collected."""
+
+    tasks: int = Field(16, ge=1)
+    """Tasks per update."""
+    group_size: int = Field(8, ge=1)
+    """Episodes per task."""
+    workers: int = Field(0, ge=0)
+    """Worker processes for blocking environments; 0 runs the environment in process."""
+    concurrency: int = Field(128, ge=1)
+    """Episodes in flight."""
+    turn_seconds: float | None = Field(60.0, gt=0)
+    """Wall-clock deadline of one environment call (needs workers to interrupt a hung one)."""
+    episode_seconds: float | None = Field(600.0, gt=0)
+    """Wall-clock deadline of an episode."""
+    retries: int = Field(2, ge=0)
+    """How often an episode lost to infrastructure is played again."""
+    max_invalid_actions: int | None = Field(None, ge=1)
+    """Invalid actions after which an episode is ended."""
+    invalid_action_penalty: float = Field(0.0, ge=0)
+    """Subtracted from the reward of each invalid turn."""
+
+
+class LearnerConfig(Section):
+    """How the policy is updated."""
+
+    learning_rate: float = Field(1e-6, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = Field(1.0, gt=0)
+    epochs: int = Field(1, ge=1)
+    """Passes over each batch."""
+    minibatches: int = Field(1, ge=1)
+    """Optimiser steps per pass."""
+    pack_tokens: int = Field(8192, ge=1)
+    """Tokens per forward pass; gradients accumulate over the packs of a minibatch."""
+    clip_low: float = Field(0.2, gt=0)
+    clip_high: float = Field(0.2, gt=0)
+    """Above clip_low: clip-higher (DAPO 0.28)."""
+    dual_clip: float | None = Field(3.0, gt=1)
+    """Bound on the loss of tokens with negative advantage; None: off."""
+    aggregation: Literal[
+        "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"
+    ] = "token-mean"
+    norm_length: int = Field(1024, ge=1)
+    """The constant of `seq-mean-token-sum-norm`."""
+    kl: Literal["none", "loss", "reward"] = "none"
+    """Where the KL to the reference (the initial policy) acts."""
+    kl_coefficient: float = Field(0.01, ge=0)
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    entropy_coefficient: float = Field(0.0, ge=0)
+    importance_cap: float | None = Field(2.0, gt=0)
+    """Token-level truncated importance sampling against the engine's log-probs; None: off."""
+    autocast: bool = False
+    """bfloat16 autocast in forward and backward."""
+    checkpoint_activations: bool = False
+
+
+class EvaluationConfig(Section):
+    """Held-out evaluation, while training and after."""
+
+    split: str = "test"
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Environment options that differ from training."""
+    tasks: int = Field(200, ge=1)
+    """Size of the task panel: the first tasks of the split."""
+    attempts: int = Field(1, ge=1)
+    every: int = Field(0, ge=0)
+    """Updates between evaluations while training; 0: only before and after."""
+    sampling: SamplingConfig | None = None
+    """None: as in training."""
+
+
+class MonitorConfig(Section):
+    """Where figures go besides `metrics.jsonl`."""
+
+    tensorboard: bool = True
+    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
+    project: str = "agentrl"
+    keep_trajectories: bool = True
+    """Write every episode to `trajectories/`."""
+
+
+CreditEntry = str | dict[str, dict[str, Any]]
+"""A method's name, or `{name: {parameter: value}}`."""
+
+
+class Config(Section):
+    """Everything a training run depends on."""
+
+    seed: int = 0
+    updates: int = Field(100, ge=0)
+    env: EnvironmentConfig = EnvironmentConfig()
+    policy: PolicyConfig = PolicyConfig()
+    dialogue: DialogueConfig = DialogueConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    engine: EngineConfig = EngineConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    credit: tuple[CreditEntry, ...] = ("grpo",)
+    learner: LearnerConfig = LearnerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    checkpoint_every: int = Field(10, ge=1)
+    """Updates between checkpoints; one is always written at the end and on Ctrl-C."""
+    keep_checkpoints: int = Field(2, ge=1)
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration of a YAML file with dotted overrides applied.
+
+    Args:
+        path: A YAML file; None starts from the defaults.
+        overrides: `section.key=value` with the value in YAML; `env=NAME` is short for `env.name`.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key or value is wrong.
+    """
+    tree = _read_yaml(path) if path is not None else {}
+    for override in overrides:
+        _apply(tree, override)
+    return build_config(tree, source=str(path) if path is not None else "the overrides")
+
+
+def build_config(tree: Mapping[str, Any], source: str) -> Config:
+    """Return a validated configuration, or raise `ConfigError` with one line per problem."""
+    tree = {k: {_SHORT[k]: v} if k in _SHORT and isinstance(v, str) else v for k, v in tree.items()}
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems = "; ".join(_explain(item) for item in error.errors())
+        raise ConfigError(f"{source}: {problems}") from None
+
+
+def dump_config(config: Config) -> str:
+    """Return the configuration as YAML that `load_config` reads back."""
+    return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+_SHORT = {"env": "name", "policy": "model", "engine": "name"}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if tree is not None and not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold a mapping of sections, not a {type(tree).__name__}")
+    return tree or {}
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"the value of override {override!r} is not valid YAML") from None
+    *parents, last = key.split(".")
+    if not parents and last in _SHORT and isinstance(value, str):
+        parents, last = [last], _SHORT[last]
+    for name in parents:
+        child = tree.setdefault(name, {})
+        if name in _SHORT and isinstance(child, str):
+            child = tree[name] = {_SHORT[name]: child}
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {name!r} is a value, not a section")
+        tree = child
+    tree[last] = value
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: {problem['msg']} (got {problem['input']!r})"
+    section: Any = Config
+    for name in location[:-1]:
+        section = section.model_fields[name].annotation
+    return f"unknown key {key!r}; {did_you_mean(location[-1], section.model_fields)}"

@@ -1,0 +1,1 @@
+"""Which task next, and how many rollouts for it."""

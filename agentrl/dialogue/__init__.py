@@ -1,0 +1,1 @@
+"""Between environment and model: prompts, memory, action formats, token ids."""

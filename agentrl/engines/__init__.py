@@ -1,0 +1,1 @@
+"""Policy serving behind one protocol."""

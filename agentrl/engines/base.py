@@ -1,0 +1,115 @@
+"""The engine contract: who turns prompt ids into sampled ids.
+
+Every engine passes the suite in `tests/conformance/`. Token ids are the only currency: what an
+engine sampled is what the learner trains on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int32]
+"""Token ids, shape [length]."""
+Logprobs = npt.NDArray[np.float32]
+"""Natural-log probabilities, shape [length]."""
+FinishReason = Literal["stop", "length"]
+"""`stop`: a stop id was sampled or a choice completed; `length`: the token limit was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample one completion."""
+
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the most probable token."""
+    top_p: float = 1.0
+    """Keep the smallest set of tokens with at least this probability."""
+    top_k: int = 0
+    """Keep this many tokens; 0 keeps all."""
+    max_tokens: int = 64
+    """Limit on sampled tokens, the stop token included."""
+    stop_ids: tuple[int, ...] = ()
+    """Sampling any of these ends the completion; the id is part of it."""
+    seed: int = 0
+    """With the same weights and prompt, the same seed gives the same completion."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One completion to generate."""
+
+    prompt_ids: Ids
+    """The whole prompt. An engine that kept the session's cache reads only what is new."""
+    sampling: Sampling = field(default_factory=Sampling)
+    session: str = ""
+    """Names the episode; its cache may be kept until `release`. Empty: keep nothing."""
+    choices: tuple[tuple[int, ...], ...] | None = None
+    """Restrict decoding to these id sequences (each ends in a stop id); None: no restriction.
+
+    Probabilities are then normalised over the ids that continue at least one choice.
+    """
+    info: Mapping[str, Any] = field(default_factory=dict)
+    """The environment's info at this turn; only scripted engines read it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Completion:
+    """What an engine sampled."""
+
+    token_ids: Ids
+    logprobs: Logprobs
+    """Of each sampled id under the distribution it was drawn from (temperature and restriction
+    included), shape [len(token_ids)]."""
+    finish_reason: FinishReason
+    policy_version: int
+    """The version of the weights that sampled it."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Serves one policy."""
+
+    context_length: int
+    """Most ids that prompt and completion may have together."""
+
+    async def generate(self, request: Request) -> Completion:
+        """Sample one completion.
+
+        Raises:
+            EngineFault: The engine died or answered nonsense.
+            ConfigError: Prompt and limits do not fit the context.
+        """
+        ...
+
+    async def score(self, token_ids: Ids) -> Logprobs:
+        """Return log p(id_k | ids before) at temperature 1, k ≥ 1, shape [len(token_ids) - 1]."""
+        ...
+
+    async def load_weights(self, version: int, weights: Mapping[str, Any] | Path) -> None:
+        """Serve these weights (name to tensor, or a model directory) as policy `version`.
+
+        Caches that hold activations of older weights are dropped.
+        """
+        ...
+
+    async def pause(self) -> None:
+        """Finish what is running and start nothing new until `resume`."""
+        ...
+
+    async def resume(self) -> None:
+        """Go on after `pause`."""
+        ...
+
+    async def release(self, session: str) -> None:
+        """Forget an episode's cache; unknown sessions are ignored."""
+        ...
+
+    async def close(self) -> None:
+        """Free everything; the engine cannot be used afterwards."""
+        ...

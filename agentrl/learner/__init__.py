@@ -1,0 +1,1 @@
+"""From batch and advantages to better weights."""

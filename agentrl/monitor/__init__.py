@@ -1,0 +1,1 @@
+"""Progress, metric loggers, learning curves."""

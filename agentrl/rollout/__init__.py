@@ -1,0 +1,1 @@
+"""The asynchronous collector of episodes."""
