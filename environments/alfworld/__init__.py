@@ -1,0 +1,1 @@
+"""ALFWorld, played natively: household tasks in text."""

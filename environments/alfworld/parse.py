@@ -1,0 +1,253 @@
+"""Reading a game from the PDDL problem text of the official data.
+
+Only what matters for playing is read: the facts of `:init` and the goal. The domain is the same in
+every official game, its twelve actions live in `engine.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from agentrl.environments.alfworld.game import (
+    CURRENT,
+    Game,
+    Goal,
+    Phrases,
+    Start,
+    TaskType,
+    Traits,
+    mask_of,
+)
+from agentrl.errors import TaskError
+
+Facts = Mapping[str, list[tuple[str, ...]]]
+
+_FACT = re.compile(r"\(\s*([\w-]+)((?:\s+[^\s()]+)*)\s*\)")
+_GOAL_STATE = {"isclean": TaskType.CLEAN, "ishot": TaskType.HEAT, "iscool": TaskType.COOL}
+_SENTENCE_START = "Your task is to: "
+
+
+def parse_game(
+    problem: str, sentence: str, *, game_id: str | None = None, phrases: Phrases = CURRENT
+) -> Game:
+    """Compile a game from its PDDL problem.
+
+    Args:
+        problem: The text of the PDDL problem.
+        sentence: The goal in words, with or without `Your task is to: `.
+        game_id: The game's name; by default a hash of the problem.
+        phrases: The wordings of the game's release.
+
+    Raises:
+        TaskError: The text is not a complete ALFWorld problem; says what is missing.
+    """
+    name = game_id or content_id(problem, sentence)
+    facts, goal_text = _read(problem, name)
+    places = _Numbering(
+        place for _, place in (*facts["receptacleatlocation"], *facts["atlocation"])
+    )
+    places.extend(place for _, place in facts["objectatlocation"])
+    receptacles = _Numbering(sorted({fact[0] for fact in facts["receptacleatlocation"]}))
+    objects = _Numbering(sorted({fact[0] for fact in facts["objecttype"]}))
+    names = _demangle({term for rows in facts.values() for row in rows for term in row})
+    reader = _Reader(facts, receptacles, objects, places)
+    return Game(
+        id=name,
+        goal=reader.goal(goal_text, sentence.removeprefix(_SENTENCE_START).strip(), name),
+        receptacles=tuple(names[term] for term in receptacles.terms),
+        receptacle_places=reader.receptacle_places(),
+        objects=tuple(names[term] for term in objects.terms),
+        accepts=reader.accepts(),
+        traits=reader.traits(),
+        start=reader.start(),
+        inside=reader.inside(),
+        phrases=phrases,
+    )
+
+
+def content_id(problem: str, sentence: str) -> str:
+    """Return a name that depends on the game's content alone."""
+    text = " ".join(problem.split()) + "\n" + sentence.strip()
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read(problem: str, name: str) -> tuple[Facts, str]:
+    """Split a problem into its initial facts, by predicate, and the text of its goal."""
+    text = problem.lower()
+    start, end = text.find("(:init"), text.find("(:goal")
+    if start < 0 or end < start:
+        part = "(:init" if start < 0 else "(:goal"
+        raise TaskError(
+            f"game {name!r} is damaged: its PDDL problem has no {part} …) section; "
+            "get the file again from the official release"
+        )
+    if text.count("(") != text.count(")"):
+        raise TaskError(
+            f"game {name!r} is damaged: its PDDL problem has {text.count('(')} opening but "
+            f"{text.count(')')} closing brackets; get the file again from the official release"
+        )
+    facts: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for predicate, terms in _FACT.findall(text, start + len("(:init"), end):
+        facts[predicate].append(tuple(terms.split()))
+    for predicate, arity in _NEEDED.items():
+        rows = facts[predicate]
+        if not rows or any(len(row) != arity for row in rows):
+            raise TaskError(
+                f"game {name!r} is damaged: its PDDL problem has no well-formed {predicate} facts; "
+                "get the file again from the official release"
+            )
+    return facts, text[end:]
+
+
+_NEEDED = {
+    "atlocation": 2,
+    "receptacleatlocation": 2,
+    "receptacletype": 2,
+    "objecttype": 2,
+    "inreceptacle": 2,
+    "cancontain": 2,
+}
+
+
+class _Numbering:
+    """Numbers terms in the order in which they come."""
+
+    def __init__(self, terms: Iterable[str]) -> None:
+        self.index: dict[str, int] = {}
+        self.extend(terms)
+
+    def extend(self, terms: Iterable[str]) -> None:
+        for term in terms:
+            self.index.setdefault(term, len(self.index))
+
+    @property
+    def terms(self) -> Iterable[str]:
+        return self.index
+
+    def mask(self, terms: Iterable[str]) -> int:
+        return mask_of(self.index[term] for term in terms if term in self.index)
+
+
+def _demangle(terms: set[str]) -> dict[str, str]:
+    """Return the name of each term: its kind and a number that falls in the order of the ids."""
+    kinds = {}
+    for term in sorted(terms):
+        kind, separator, _ = term.partition("_bar_")
+        if separator:
+            kinds[term] = kind + ("basin" if "basin" in term else "")
+    left = Counter(kinds.values())
+    names = {term: f"{term} " for term in terms}
+    for term, kind in kinds.items():
+        names[term] = f"{kind} {left[kind]}"
+        left[kind] -= 1
+    return names
+
+
+class _Reader:
+    """Turns facts over names into the tables of a `Game`."""
+
+    def __init__(
+        self, facts: Facts, receptacles: _Numbering, objects: _Numbering, places: _Numbering
+    ) -> None:
+        self.facts = facts
+        self.receptacles = receptacles
+        self.objects = objects
+        self.places = places
+        self.receptacle_type = dict(self._pairs("receptacletype"))
+        self.object_type = dict(self._pairs("objecttype"))
+
+    def _pairs(self, predicate: str) -> Iterable[tuple[str, str]]:
+        return ((row[0], row[1]) for row in self.facts.get(predicate, ()) if len(row) == 2)
+
+    def _objects_with(self, predicate: str) -> int:
+        return self.objects.mask(row[0] for row in self.facts.get(predicate, ()))
+
+    def _objects_of(self, *types: str) -> int:
+        return self.objects.mask(o for o, kind in self.object_type.items() if kind in types)
+
+    def _receptacles_of(self, *types: str) -> int:
+        return self.receptacles.mask(r for r, kind in self.receptacle_type.items() if kind in types)
+
+    def receptacle_places(self) -> tuple[int, ...]:
+        where = dict(self._pairs("receptacleatlocation"))
+        return tuple(self.places.index[where[r]] for r in self.receptacles.terms)
+
+    def accepts(self) -> tuple[int, ...]:
+        fits: dict[str, int] = defaultdict(int)
+        by_type: dict[str, int] = defaultdict(int)
+        for receptacle, kind in self.receptacle_type.items():
+            by_type[kind] |= self.receptacles.mask([receptacle])
+        for receptacle_kind, object_kind in self._pairs("cancontain"):
+            fits[object_kind] |= by_type[receptacle_kind]
+        return tuple(fits[self.object_type[o]] for o in self.objects.terms)
+
+    def traits(self) -> Traits:
+        openable = (row[0] for row in self.facts.get("openable", ()))
+        return Traits(
+            pickupable=self._objects_with("pickupable"),
+            cleanable=self._objects_with("cleanable"),
+            heatable=self._objects_with("heatable"),
+            coolable=self._objects_with("coolable"),
+            toggleable=self._objects_with("toggleable"),
+            sliceable=self._objects_with("sliceable"),
+            vessels=self._objects_with("isreceptacleobject"),
+            knives=self._objects_of("knifetype", "butterknifetype"),
+            openable=self.receptacles.mask(openable),
+            sinks=self._receptacles_of("sinktype", "sinkbasintype"),
+            microwaves=self._receptacles_of("microwavetype"),
+            fridges=self._receptacles_of("fridgetype"),
+        )
+
+    def start(self) -> Start:
+        contents: list[set[int]] = [set() for _ in self.receptacles.index]
+        for o, r in self._pairs("inreceptacle"):
+            if o in self.objects.index and r in self.receptacles.index:
+                contents[self.receptacles.index[r]].add(self.objects.index[o])
+        object_places = [0] * len(self.objects.index)
+        for o, place in self._pairs("objectatlocation"):
+            if o in self.objects.index:
+                object_places[self.objects.index[o]] |= 1 << self.places.index[place]
+        return Start(
+            place=self.places.index[self.facts["atlocation"][0][1]],
+            contents=tuple(tuple(sorted(inside)) for inside in contents),
+            object_places=tuple(object_places),
+            opened=self.receptacles.mask(row[0] for row in self.facts.get("opened", ())),
+            clean=self._objects_with("isclean"),
+            hot=self._objects_with("ishot"),
+            cool=self._objects_with("iscool"),
+            sliced=self._objects_with("issliced"),
+            toggled=self._objects_with("istoggled"),
+        )
+
+    def inside(self) -> dict[int, tuple[int, ...]]:
+        found: dict[int, set[int]] = defaultdict(set)
+        for inner, outer in self._pairs("inreceptacleobject"):
+            if inner in self.objects.index and outer in self.objects.index:
+                found[self.objects.index[outer]].add(self.objects.index[inner])
+        return {outer: tuple(sorted(inner)) for outer, inner in found.items()}
+
+    def goal(self, text: str, sentence: str, name: str) -> Goal:
+        atoms: dict[str, list[str]] = defaultdict(list)
+        for predicate, terms in _FACT.findall(text):
+            atoms[predicate].append(terms.split()[-1] if terms else "")
+        kinds = list(dict.fromkeys(atoms["objecttype"]))
+        receptacles = self._receptacles_of(*atoms["receptacletype"])
+        if "istoggled" in atoms:
+            lamps = self._objects_of(kinds[0]) & self._objects_with("toggleable")
+            return Goal(TaskType.LOOK, sentence, self._objects_of(*kinds[1:]), lamps=lamps)
+        states = [kind for predicate, kind in _GOAL_STATE.items() if predicate in atoms]
+        if not kinds or not receptacles or len(states) > 1:
+            raise TaskError(
+                f"game {name!r} has a goal that is none of ALFWorld's six: "
+                f"{' '.join(text.split())[:200]}; get the file again from the official release"
+            )
+        objects = self._objects_of(*kinds)
+        if states:
+            able = {"clean": "cleanable", "heat": "heatable", "cool": "coolable"}
+            objects &= self._objects_with(able[states[0].name.lower()])
+            return Goal(states[0], sentence, objects, receptacles)
+        two = len(atoms["objecttype"]) > 1
+        return Goal(TaskType.TWO if two else TaskType.PLACE, sentence, objects, receptacles)
