@@ -63,18 +63,20 @@ class Engine:
 
     def __init__(self, game: Game) -> None:
         """Start a game."""
-        self.game = game
-        self.reset()
+        self.reset(game)
 
-    def reset(self, game: Game | None = None) -> str:
-        """Start the game, or another one, and return the text that introduces it."""
-        self.game = game or self.game
-        self.state = State.begin(self.game.start)
+    def reset(self, game: Game) -> None:
+        """Start a game from the beginning."""
+        self.game = game
+        self.state = State.begin(game.start)
+        self.won = is_won(game, self.state)
         self._local: dict[str, Command] | None = None
         self._admissible: list[str] | None = None
-        self.won = is_won(self.game, self.state)
-        goal = f"Your task is to: {self.game.goal.sentence}"
-        return f"{BANNER}\n\n{describe_room(self.game, self.state)}\n\n{goal}"
+
+    def introduction(self) -> str:
+        """Return the text that begins an episode: the room and the task."""
+        room = describe_room(self.game, State.begin(self.game.start))
+        return f"{BANNER}\n\n{room}\n\nYour task is to: {self.game.goal.sentence}"
 
     @property
     def score(self) -> int:
@@ -118,7 +120,8 @@ class Engine:
 
     def _sorted_commands(self) -> list[str]:
         """Merge the commands that hold everywhere with those that depend on the situation."""
-        before, after = [], []
+        before: list[str] = []
+        after: list[str] = []
         for command in self._commands_here():
             (before if command < "go to" else after).append(command)
         after += _ALWAYS

@@ -1,4 +1,4 @@
-"""A compiled ALFWorld game: everything about one room and one task that never changes while playing.
+"""A compiled ALFWorld game: all that never changes while one room and one task are played.
 
 Entities are plain integers. Receptacles and objects are numbered in the order in which the original
 engine lists them (sorted by internal id), so every listing is a walk in ascending order. Sets of
@@ -8,6 +8,7 @@ entities are bit masks: bit `i` stands for entity `i`.
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -118,7 +119,6 @@ class Start:
 class Game:
     """One compiled game."""
 
-    id: str
     goal: Goal
     receptacles: tuple[str, ...]
     """Names such as `drawer 3`, in listing order."""
@@ -133,6 +133,32 @@ class Game:
     inside: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     """For a vessel the objects lying in it."""
     phrases: Phrases = CURRENT
+    id: str = ""
+    """The game's name; a hash of its content unless the data gives one."""
+
+    def __post_init__(self) -> None:
+        """Name a game without a name by its content."""
+        if not self.id:
+            name = _digest((self.layout_hash, self.goal.sentence, self.phrases.put_command))
+            object.__setattr__(self, "id", name)
+
+    @cached_property
+    def layout_hash(self) -> str:
+        """Return a hash of all that matters for playing, whatever the wording of the goal."""
+        goal = (self.goal.task_type.value, self.goal.objects, self.goal.receptacles)
+        return _digest(
+            (
+                goal,
+                self.goal.lamps,
+                self.receptacles,
+                self.receptacle_places,
+                self.objects,
+                self.accepts,
+                self.traits,
+                self.start,
+                sorted(self.inside.items()),
+            )
+        )
 
     @cached_property
     def at_place(self) -> Mapping[int, tuple[int, ...]]:
@@ -164,6 +190,10 @@ class Game:
     def sliceable_objects(self) -> tuple[int, ...]:
         """Return the objects that a knife can slice."""
         return tuple(members(self.traits.sliceable))
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def members(mask: int) -> Iterable[int]:

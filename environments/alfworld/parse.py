@@ -6,7 +6,6 @@ every official game, its twelve actions live in `engine.py`.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -38,24 +37,22 @@ def parse_game(
     Args:
         problem: The text of the PDDL problem.
         sentence: The goal in words, with or without `Your task is to: `.
-        game_id: The game's name; by default a hash of the problem.
+        game_id: The game's name; by default a hash of its content.
         phrases: The wordings of the game's release.
 
     Raises:
         TaskError: The text is not a complete ALFWorld problem; says what is missing.
     """
-    name = game_id or content_id(problem, sentence)
+    name = game_id or "without a name"
     facts, goal_text = _read(problem, name)
-    places = _Numbering(
-        place for _, place in (*facts["receptacleatlocation"], *facts["atlocation"])
-    )
-    places.extend(place for _, place in facts["objectatlocation"])
+    places = _Numbering(place for _, place in sorted(facts["receptacleatlocation"]))
+    places.extend(place for _, place in facts["atlocation"])
+    places.extend(place for _, place in sorted(facts["objectatlocation"]))
     receptacles = _Numbering(sorted({fact[0] for fact in facts["receptacleatlocation"]}))
     objects = _Numbering(sorted({fact[0] for fact in facts["objecttype"]}))
     names = _demangle({term for rows in facts.values() for row in rows for term in row})
     reader = _Reader(facts, receptacles, objects, places)
     return Game(
-        id=name,
         goal=reader.goal(goal_text, sentence.removeprefix(_SENTENCE_START).strip(), name),
         receptacles=tuple(names[term] for term in receptacles.terms),
         receptacle_places=reader.receptacle_places(),
@@ -65,13 +62,8 @@ def parse_game(
         start=reader.start(),
         inside=reader.inside(),
         phrases=phrases,
+        id=game_id or "",
     )
-
-
-def content_id(problem: str, sentence: str) -> str:
-    """Return a name that depends on the game's content alone."""
-    text = " ".join(problem.split()) + "\n" + sentence.strip()
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _read(problem: str, name: str) -> tuple[Facts, str]:
