@@ -112,6 +112,7 @@ def _solve(game: Game, state: State, route: _Route, held: int) -> Iterator[_Rout
     for receptacle in members(game.goal.receptacles):
         for items in _choices(game, state, wanted, held, receptacle):
             yield from _carry(game, state, route, held, items, receptacle)
+            yield from _treat_only(game, state, route, held, items, receptacle)
 
 
 def _choices(
@@ -143,9 +144,29 @@ def _carry(
     yield from routes
 
 
-def _fetch(game: Game, state: State, routes: list[_Route], item: int) -> list[_Route]:
+def _treat_only(
+    game: Game, state: State, route: _Route, held: int, items: tuple[int, ...], receptacle: int
+) -> Iterator[_Route]:
+    """Treat an object that is in a second receptacle, the right one, at the same time.
+
+    Some official games put an object into two receptacles; taking it from one leaves it in the
+    other, and treating it in the hand is enough.
+    """
+    if len(items) != 1 or items[0] not in state.contents[receptacle]:
+        return
+    item = items[0]
+    fetched = [route] if item == held else _fetch(game, state, [route], item, avoid=receptacle)
+    for way in fetched:
+        yield from _treat(game, state, way, item)
+
+
+def _fetch(
+    game: Game, state: State, routes: list[_Route], item: int, avoid: int = NOTHING
+) -> list[_Route]:
     """Take an object from wherever it is."""
-    sources = [number for number, inside in enumerate(state.contents) if item in inside]
+    sources = [
+        number for number, inside in enumerate(state.contents) if item in inside and number != avoid
+    ]
     return [route.take(game, item, source) for route in routes for source in sources]
 
 
