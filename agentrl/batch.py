@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agentrl.errors import DataError
 from agentrl.trajectory import Trajectory, Turn
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +33,8 @@ class Batch:
     sampled: Bools
     """Whether the policy sampled the token: the loss mask, as data. Shape [tokens]."""
     logprobs: npt.NDArray[np.float32]
-    """Of sampled tokens as drawn by the engine, 0 elsewhere. Shape [tokens]."""
+    """Of sampled tokens as drawn by the engine, NaN where none drew them; 0 elsewhere. Shape
+    [tokens]."""
     allowed_ids: npt.NDArray[np.int32]
     """The sets that restricted tokens were drawn from, one after the other."""
     allowed_counts: npt.NDArray[np.int32]
@@ -64,7 +66,7 @@ class Batch:
     truncated: Bools
     """Shape [trajectories]."""
     returns: Floats
-    """Sum of each trajectory's rewards. Shape [trajectories]."""
+    """What each trajectory earned: `Trajectory.reward`. Shape [trajectories]."""
     ids: list[str]
     """Trajectory ids. Length [trajectories]."""
     task_ids: list[str]
@@ -78,10 +80,16 @@ class Batch:
 
     @classmethod
     def from_trajectories(cls, trajectories: Iterable[Trajectory]) -> Batch:
-        """Gather trajectories into columns, groups together, in order of first appearance."""
+        """Gather trajectories into columns, groups together, in order of first appearance.
+
+        Raises:
+            DataError: A turn's log-probabilities or allowed sets do not fit its ids.
+        """
         scored = [t for t in trajectories if not t.outcome.is_infrastructure]
         order = {t.group: i for i, t in reversed(list(enumerate(scored)))}
         scored.sort(key=lambda t: order[t.group])
+        for trajectory in scored:
+            _check(trajectory)
         turns = [turn for trajectory in scored for turn in trajectory.turns]
         runs = [(name, len(list(run))) for name, run in groupby(scored, key=lambda t: t.group)]
         return cls(
@@ -151,6 +159,23 @@ class Batch:
         return np.append(np.flatnonzero(starts), self.num_turns)
 
 
+def _check(trajectory: Trajectory) -> None:
+    """Refuse turns whose columns would come out ragged."""
+    for position, turn in enumerate(trajectory.turns):
+        length = len(turn.response_ids)
+        where = f"turn {position} of trajectory {trajectory.id!r}"
+        if len(turn.logprobs) not in (0, length):
+            raise DataError(
+                f"{where} has {length} response ids but {len(turn.logprobs)} log-probabilities"
+            )
+        if turn.allowed and len(turn.allowed.counts) != length:
+            raise DataError(
+                f"{where} has {length} response ids but {len(turn.allowed.counts)} allowed sets"
+            )
+        if turn.allowed and len(turn.allowed.ids) != int(turn.allowed.counts.sum()):
+            raise DataError(f"{where} has allowed sets whose counts do not add up to their ids")
+
+
 def _offsets(lengths: Iterable[int]) -> Ints:
     return np.concatenate([[0], np.cumsum(np.fromiter(lengths, np.int64))]).astype(np.int64)
 
@@ -166,7 +191,8 @@ def _token_columns(turns: Sequence[Turn]) -> dict[str, Any]:
         prompt, response = len(turn.prompt_ids), len(turn.response_ids)
         ids += (turn.prompt_ids, turn.response_ids)
         sampled += (np.zeros(prompt, np.bool_), np.ones(response, np.bool_))
-        logprobs += (np.zeros(prompt, np.float32), turn.logprobs)
+        drawn = turn.logprobs if len(turn.logprobs) else np.full(response, np.nan, np.float32)
+        logprobs += (np.zeros(prompt, np.float32), drawn)
         free = np.zeros(response, np.int32)
         counts += (np.zeros(prompt, np.int32), turn.allowed.counts if turn.allowed else free)
         if turn.allowed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,8 @@ class Trajectory:
     """What went wrong, for infrastructure outcomes."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Extra figures of the environment or the collector."""
+    outcome_reward: float | None = None
+    """What the episode as a whole earned, where that is not the sum of the turns' rewards."""
 
     @property
     def success(self) -> bool:
@@ -124,7 +127,9 @@ class Trajectory:
 
     @property
     def reward(self) -> float:
-        """The sum of the turns' rewards."""
+        """The return: the outcome reward where there is one, else the sum of the turns' rewards."""
+        if self.outcome_reward is not None:
+            return self.outcome_reward
         return float(sum(turn.reward for turn in self.turns))
 
     def segments(self) -> Iterator[list[Turn]]:
@@ -140,8 +145,10 @@ class Trajectory:
 
     def transitions(self) -> Iterator[tuple[Turn, str]]:
         """Yield each turn with the observation that its action returned."""
-        following = [turn.observation for turn in self.turns[1:]] + [self.final_observation]
-        yield from zip(self.turns, following, strict=True)
+        for turn, following in pairwise(self.turns):
+            yield turn, following.observation
+        if self.turns:
+            yield self.turns[-1], self.final_observation
 
 
 Signals = dict[str, npt.NDArray[Any]]

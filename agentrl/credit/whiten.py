@@ -1,0 +1,45 @@
+"""Whitening: zero mean and unit variance over all sampled tokens of the batch.
+
+    A <- (A - mean(A)) / sqrt(var(A) + eps)
+
+What PPO implementations do to GAE advantages; a turn's value counts once per sampled token and
+the variance divides by n - 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from agentrl.batch import Batch
+from agentrl.credit.base import Advantages, Level, Stage
+from agentrl.credit.checks import check_positive
+from agentrl.credit.statistics import token_weights, whitened
+from agentrl.trajectory import Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Whiten:
+    """Batch-wide standardisation, last in a list."""
+
+    eps: float = 1e-8
+    """Added to the variance."""
+
+    name: ClassVar[str] = "whiten"
+    stage: ClassVar[Stage] = "normalise"
+    level: ClassVar[Level] = "same"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that make no sense."""
+        check_positive(self.name, "eps", self.eps)
+
+    def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
+        """Return the advantages standardised, at the level they came in."""
+        assert advantages is not None
+        if len(advantages) == batch.num_turns:
+            return whitened(advantages, token_weights(batch), eps=self.eps)
+        sampled = batch.sampled.astype(np.float64)
+        return whitened(advantages, sampled, eps=self.eps) * sampled
