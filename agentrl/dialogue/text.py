@@ -1,0 +1,81 @@
+"""Text to ids and back, without ever producing a control id from text.
+
+Observations and model output are hostile: `<|im_end|>` written by an environment must reach the
+model as characters. The tokenizer's backend is copied once and told to read special tokens as
+plain text; repeated texts come from bounded caches.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from agentrl.engines.base import Ids
+
+_CACHED_TEXTS = 8192
+_LONGEST_CACHED = 4096
+
+
+class TextCoder:
+    """Encodes plain text and decodes sampled ids for one tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Copy the backend of a Hugging Face tokenizer; a slow tokenizer is used as it is."""
+        self._tokenizer = tokenizer
+        self._backend = _plain_backend(tokenizer)
+        self._cached_encode = lru_cache(_CACHED_TEXTS)(self._encode)
+        self._cached_decode = lru_cache(_CACHED_TEXTS)(self._decode)
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of `text` read as plain characters, shape [length], read-only."""
+        return self._cached_encode(text) if len(text) <= _LONGEST_CACHED else self._encode(text)
+
+    def decode(self, ids: Ids) -> str:
+        """Return the text of `ids` without special tokens; unknown ids are skipped."""
+        if len(ids) <= _LONGEST_CACHED:
+            return self._cached_decode(ids.tobytes())
+        return self._decode(ids.tobytes())
+
+    def spell(self, ids: list[int]) -> str:
+        """Return the text of `ids` with special tokens spelled out."""
+        decoder = self._backend if self._backend is not None else self._tokenizer
+        return str(decoder.decode(ids, skip_special_tokens=False))
+
+    def _encode(self, text: str) -> Ids:
+        try:
+            ids = self._to_ids(text)
+        except (TypeError, UnicodeEncodeError):
+            # Lone surrogates cannot cross into the tokenizer.
+            ids = self._to_ids(text.encode("utf-8", "replace").decode())
+        return frozen(ids)
+
+    def _to_ids(self, text: str) -> list[int]:
+        if self._backend is not None:
+            return list(self._backend.encode(text, add_special_tokens=False).ids)
+        plain = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return list(plain)
+
+    def _decode(self, ids: bytes) -> str:
+        numbers = np.frombuffer(ids, np.int32).tolist()
+        decoder = self._backend if self._backend is not None else self._tokenizer
+        return str(decoder.decode(numbers, skip_special_tokens=True))
+
+
+def frozen(ids: Any) -> Ids:
+    """Return `ids` as a read-only array that caches may share, shape [length]."""
+    array = np.array(ids, np.int32)
+    array.flags.writeable = False
+    return array
+
+
+def _plain_backend(tokenizer: Any) -> Any:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    copy = type(backend).from_str(backend.to_str())
+    copy.encode_special_tokens = True
+    copy.no_padding()
+    copy.no_truncation()
+    return copy
