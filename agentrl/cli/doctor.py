@@ -1,0 +1,208 @@
+"""`agentrl doctor`: what is installed, which extras work, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import agentrl
+from agentrl import registry
+from agentrl.cli.env_list import describe
+from agentrl.cli.output import print_json, print_table
+from agentrl.data import CATALOGUE, DATA_VARIABLE, data_root
+
+DISTRIBUTION = "agentrl-framework"
+_REQUIREMENT = re.compile(r"""^([\w.-]+).*?(?:;.*extra\s*==\s*["']([\w-]+)["'])?\s*$""")
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is installed, which extras work, what is missing and how to get it."""
+    report = examine()
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    if report["problems"]:
+        raise typer.Exit(1)
+
+
+def examine() -> dict[str, Any]:
+    """Return everything `agentrl doctor` reports, ready for JSON."""
+    core, extras = _requirements()
+    report: dict[str, Any] = {
+        "agentrl": agentrl.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "memory_bytes": _memory(),
+        "packages": {name: _version(name) for name in core},
+        "extras": [_extra(name, packages) for name, packages in extras.items()],
+        "torch": _torch(),
+        "environments": [describe(name) for name in registry.names("environments")],
+        "data": _data(),
+        "tiny_policy": _tiny_policy(),
+        "writable": {"runs": _is_writable(Path.cwd()), "temporary": _is_writable(_temporary())},
+        "import_seconds": _import_seconds(),
+    }
+    report["problems"] = _problems(report)
+    return report
+
+
+def _requirements() -> tuple[list[str], dict[str, list[str]]]:
+    """Return the core's packages and, for each extra, its packages."""
+    core: list[str] = []
+    extras: dict[str, list[str]] = {}
+    for requirement in _installed_requirements():
+        found = _REQUIREMENT.match(requirement)
+        assert found is not None
+        name, extra = found.groups()
+        packages = core if extra is None else extras.setdefault(extra, [])
+        if name != DISTRIBUTION:
+            packages.append(name)
+    return core, extras
+
+
+def _installed_requirements() -> list[str]:
+    try:
+        return metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _extra(name: str, packages: list[str]) -> dict[str, Any]:
+    versions = {package: _version(package) for package in packages}
+    missing = [package for package, version in versions.items() if version is None]
+    return {
+        "name": name,
+        "packages": versions,
+        "missing": missing,
+        "install": f"pip install '{DISTRIBUTION}[{name}]'",
+    }
+
+
+def _torch() -> dict[str, Any] | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "devices": devices or ["cpu"],
+    }
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _data() -> dict[str, Any]:
+    root = data_root()
+    present = [
+        data_set.name
+        for data_set in CATALOGUE
+        if root is not None and (root / data_set.name).is_file()
+    ]
+    missing = [data_set.name for data_set in CATALOGUE if data_set.name not in present]
+    return {"folder": None if root is None else str(root), "present": present, "missing": missing}
+
+
+def _tiny_policy() -> str | None:
+    """Return where the shipped tiny policy lies, or None."""
+    folder = resources.files("agentrl").joinpath("assets", "tiny")
+    return str(folder) if folder.joinpath("config.json").is_file() else None
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir())
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _import_seconds() -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import agentrl"], check=True)
+    return round(time.perf_counter() - started, 3)
+
+
+def _problems(report: dict[str, Any]) -> list[str]:
+    if not report["packages"]:
+        return [f"{DISTRIBUTION} is not installed, so nothing is registered: pip install -e ."]
+    problems = [
+        f"the package {name} is missing: pip install --force-reinstall {DISTRIBUTION}"
+        for name, version in report["packages"].items()
+        if version is None
+    ]
+    problems += [row["problem"] for row in report["environments"] if row["problem"]]
+    if not report["writable"]["runs"]:
+        problems.append("this folder cannot be written, so runs cannot be kept here: go elsewhere")
+    if report["data"]["folder"] and not Path(report["data"]["folder"]).is_dir():
+        problems.append(f"{DATA_VARIABLE} names {report['data']['folder']!r}, which is no folder")
+    return problems
+
+
+def _print(report: dict[str, Any]) -> None:
+    memory = report["memory_bytes"]
+    torch = report["torch"]
+    size = f"{memory / 2**30:.1f} GiB" if memory else "unknown"
+    data = report["data"]
+    devices = f"{torch['version']} on {', '.join(torch['devices'])}" if torch else "not installed"
+    facts = {
+        "agentrl": report["agentrl"],
+        "python": f"{report['python']} on {report['platform']}",
+        "machine": f"{report['cores']} cores, {size} of memory",
+        "torch": devices,
+        "tiny policy": report["tiny_policy"] or "not shipped: make it with `agentrl pretrain`",
+        "data": _data_line(data),
+        "import agentrl": f"{report['import_seconds']} s",
+    }
+    print_table(("what", "found"), facts.items())
+    rows = [
+        (extra["name"], _extra_line(extra), extra["install"] if extra["missing"] else "")
+        for extra in report["extras"]
+    ]
+    print_table(("extra", "state", "to install"), rows)
+    for problem in report["problems"]:
+        print(f"problem: {problem}")
+    print("all is well" if not report["problems"] else "")
+
+
+def _data_line(data: dict[str, Any]) -> str:
+    if data["folder"] is None:
+        return f"{DATA_VARIABLE} is not set; official games need it, generated ones do not"
+    total = len(data["present"]) + len(data["missing"])
+    return f"{len(data['present'])} of {total} sets in {data['folder']}; see `agentrl data list`"
+
+
+def _extra_line(extra: dict[str, Any]) -> str:
+    return f"missing: {', '.join(extra['missing'])}" if extra["missing"] else "works"
