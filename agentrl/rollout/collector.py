@@ -1,0 +1,182 @@
+"""The asynchronous collector: groups of episodes in, finished trajectories out.
+
+A fixed number of slots each play one episode after the other; there is no barrier, so a slow
+episode delays nobody. Episodes lost to infrastructure are played again with the same seeds, then
+given up, counted and replaced once by an episode with fresh sampling. Only scored episodes reach
+a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Self
+
+from agentrl.config import RolloutConfig, SamplingConfig
+from agentrl.dialogue.base import DialogueFactory
+from agentrl.engines.base import Engine
+from agentrl.errors import ConfigError, EnvironmentFault
+from agentrl.rollout.environments import EnvFactory, EnvironmentPool, LocalPool
+from agentrl.rollout.episode import Settings
+from agentrl.rollout.requests import Collected, GroupRequest
+from agentrl.rollout.run import Run, jobs_of
+from agentrl.rollout.stats import RolloutStats
+from agentrl.rollout.worker_pool import WorkerPool
+from agentrl.trajectory import Outcome, Trajectory
+
+_LOOP_SHARE_SECONDS = 0.02
+"""All slots together let the event loop go round at least this often."""
+
+
+class Collector:
+    """Plays episodes with one engine in one kind of environment; see `collect` and `stream`."""
+
+    def __init__(
+        self,
+        env: EnvFactory,
+        dialogues: DialogueFactory,
+        engine: Engine,
+        config: RolloutConfig | None = None,
+        sampling: SamplingConfig | None = None,
+    ) -> None:
+        """Prepare a collector; nothing starts before the first episode.
+
+        Args:
+            env: Makes an environment; `EnvSpec` does it by name. With worker processes it is
+                pickled.
+            dialogues: Makes the dialogue of each episode.
+            engine: Samples the actions.
+            config: Workers, concurrency, deadlines, retries.
+            sampling: Temperature and the like.
+
+        Raises:
+            ConfigError: `env` cannot be sent to worker processes.
+        """
+        self._dialogues = dialogues
+        self._engine = engine
+        self._config = config or RolloutConfig()
+        self._sampling = sampling or SamplingConfig()
+        self._name = str(getattr(env, "name", None) or getattr(env, "__name__", ""))
+        self._pool: EnvironmentPool = (
+            WorkerPool(env, self._config.workers, self._config.turn_seconds)
+            if self._config.workers
+            else LocalPool(env)
+        )
+
+    async def __aenter__(self) -> Self:
+        """Return the collector; leaving the block closes it."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Close the collector."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all environments and end all worker processes; the engine stays open."""
+        await self._pool.close()
+
+    async def collect(
+        self,
+        requests: Sequence[GroupRequest],
+        *,
+        run_seed: int = 0,
+        version: int = 0,
+        on_episode: Callable[[Trajectory], None] | None = None,
+    ) -> Collected:
+        """Play all groups and return their episodes in a fixed order.
+
+        Args:
+            requests: The groups.
+            run_seed: The run's seed; with the same engine it reproduces every episode.
+            version: The policy version asked for; turns of older ones are counted as stale.
+            on_episode: Called with each episode as it ends, lost ones included.
+
+        Raises:
+            EnvironmentFault: Every episode was lost.
+            ConfigError: No episode's first prompt fits the context.
+        """
+        stats = RolloutStats()
+        finished: list[Trajectory] = []
+        episodes = self.stream(requests, run_seed=run_seed, version=version, stats=stats)
+        async with aclosing(episodes):
+            async for trajectory in episodes:
+                finished.append(trajectory)
+                if on_episode is not None:
+                    on_episode(trajectory)
+        _refuse_emptiness(finished, stats)
+        place = {request.group: i for i, request in enumerate(requests)}
+        finished.sort(key=lambda t: (place[t.group], int(t.id.rpartition("/")[2])))
+        return Collected(
+            trajectories=[t for t in finished if not t.outcome.is_infrastructure],
+            stats=stats,
+            lost=[t for t in finished if t.outcome.is_infrastructure],
+        )
+
+    async def stream(
+        self,
+        requests: Sequence[GroupRequest],
+        *,
+        run_seed: int = 0,
+        version: int = 0,
+        stats: RolloutStats | None = None,
+    ) -> AsyncGenerator[Trajectory, None]:
+        """Yield each episode as soon as it ends, lost ones (`outcome.is_infrastructure`) too.
+
+        Closing the generator (`contextlib.aclosing`) or cancelling the task stops all episodes
+        and kills the workers that are amid a call.
+
+        Args:
+            requests: The groups.
+            run_seed: The run's seed.
+            version: The policy version asked for.
+            stats: Filled while the collection runs.
+        """
+        run = self._start(requests, run_seed, version, stats or RolloutStats())
+        try:
+            async for trajectory in run.results():
+                yield trajectory
+        finally:
+            await run.stop()
+
+    def _start(
+        self, requests: Sequence[GroupRequest], run_seed: int, version: int, stats: RolloutStats
+    ) -> Run:
+        jobs = jobs_of(requests)
+        config = self._config
+        slots = max(1, min(config.concurrency, self._pool.capacity or len(jobs), len(jobs)))
+        settings = Settings(
+            engine=self._engine,
+            config=config,
+            sampling=self._sampling,
+            stats=stats,
+            version=version,
+            breath=_LOOP_SHARE_SECONDS / slots,
+        )
+        return Run(
+            jobs,
+            self._pool,
+            self._dialogues,
+            settings,
+            run_seed=run_seed,
+            slots=slots,
+            environment=self._name,
+        )
+
+
+def _refuse_emptiness(finished: Sequence[Trajectory], stats: RolloutStats) -> None:
+    """Raise where there is nothing to learn from and going on would only repeat the failure."""
+    if not finished:
+        return
+    if stats.episodes == 0:
+        raise EnvironmentFault(
+            f"all {stats.lost} episodes were lost to infrastructure; the first: {finished[0].error}"
+        )
+    if all(t.outcome is Outcome.TRUNCATED_CONTEXT and not t.turns for t in finished):
+        raise ConfigError(
+            f"the first prompt of every episode is too long for the context or token budget "
+            f"(task {finished[0].task_id!r}); use a model with a longer context, a shorter "
+            "dialogue.system or a smaller dialogue.max_turn_tokens"
+        )
+
+
+__all__ = ["Collected", "Collector", "GroupRequest"]

@@ -1,0 +1,254 @@
+"""One episode: observation to prompt, completion to action, until something ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentrl.config import RolloutConfig, SamplingConfig
+from agentrl.dialogue.base import Dialogue, Prompt, Reply
+from agentrl.engines.base import Completion, Engine, Request, Sampling
+from agentrl.errors import EnvironmentFault
+from agentrl.rollout.environments import DeadlineFault, Environment, StepResult
+from agentrl.rollout.seeds import turn_seed
+from agentrl.rollout.stats import RolloutStats
+from agentrl.trajectory import Outcome, Trajectory, Turn
+
+_clock = time.perf_counter
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all episodes of a collection share."""
+
+    engine: Engine
+    config: RolloutConfig
+    sampling: SamplingConfig
+    stats: RolloutStats
+    version: int
+    """The policy version asked for; older turns count as stale."""
+    breath: float
+    """Seconds an episode may hold the event loop before it lets others run."""
+
+
+class Episode:
+    """Plays one attempt at a task and writes its turns into a trajectory."""
+
+    __slots__ = (
+        "_breath_at", "_deadline", "_dialogue", "_environment", "_info", "_invalid",
+        "_observation", "_seed", "_settings", "_trajectory",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        environment: Environment,
+        dialogue: Dialogue,
+        trajectory: Trajectory,
+        seed: int,
+        settings: Settings,
+    ) -> None:
+        """Prepare an attempt.
+
+        Args:
+            environment: Lent out for this episode.
+            dialogue: The episode's own.
+            trajectory: Takes up the turns as they are played.
+            seed: Seeds the sampling; see `agentrl.rollout.seeds.episode_seed`.
+            settings: What the collection's episodes share.
+        """
+        self._environment = environment
+        self._dialogue = dialogue
+        self._trajectory = trajectory
+        self._seed = seed
+        self._settings = settings
+        self._observation = ""
+        self._info: dict[str, Any] = {}
+        self._invalid = 0
+        self._deadline = math.inf
+        self._breath_at = _clock() + settings.breath
+
+    async def play(self) -> Outcome:
+        """Play to the end and return the outcome.
+
+        Raises:
+            EnvironmentFault: The environment failed, or (`DeadlineFault`) was too slow.
+            EngineFault: The engine failed.
+        """
+        limit = self._settings.config.episode_seconds
+        if limit is None:
+            return await self._play()
+        self._deadline = _clock() + limit
+        try:
+            async with asyncio.timeout(limit) as scope:
+                return await self._play()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        raise DeadlineFault(f"the episode took longer than {limit:g} s (rollout.episode_seconds)")
+
+    async def _play(self) -> Outcome:
+        await self._reset()
+        while True:
+            outcome = await self._turn()
+            if outcome is not None:
+                self._trajectory.final_observation = self._observation
+                self._trajectory.final_state_key = self._info.get("state_key")
+                return outcome
+            if _clock() > self._breath_at:
+                await self._breathe()
+
+    async def _breathe(self) -> None:
+        """Let others run; neither a scripted engine nor a fast environment would ever wait."""
+        await asyncio.sleep(0)
+        now = _clock()
+        self._breath_at = now + self._settings.breath
+        if now > self._deadline:
+            limit = self._settings.config.episode_seconds
+            raise DeadlineFault(
+                f"the episode took longer than {limit:g} s (rollout.episode_seconds)"
+            )
+
+    async def _reset(self) -> None:
+        trajectory = self._trajectory
+        start = _clock()
+        result = await self._environment.reset(trajectory.task_id, trajectory.seed)
+        self._spend(start)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise EnvironmentFault("the environment's reset must return (observation, info)")
+        self._see(*result)
+
+    async def _turn(self) -> Outcome | None:
+        prompt = self._dialogue.prompt()
+        if prompt is None:
+            return Outcome.TRUNCATED_CONTEXT
+        completion = await self._generate(prompt)
+        reply = self._dialogue.receive(completion)
+        turn = self._record(prompt, completion, reply)
+        if reply.valid:
+            outcome = await self._act(turn, reply.action)
+        else:
+            self._observation = reply.problem or self._observation
+            outcome = None
+        if not turn.valid:
+            self._invalid += 1
+            self._settings.stats.invalid_turns += 1
+        if outcome is None:
+            outcome = self._limit()
+        if outcome is None:
+            self._dialogue.observe(self._observation, self._info)
+        return outcome
+
+    async def _generate(self, prompt: Prompt) -> Completion:
+        settings = self._settings
+        sampling = settings.sampling
+        request = Request(
+            prompt.ids,
+            Sampling(
+                sampling.temperature,
+                sampling.top_p,
+                sampling.top_k,
+                prompt.max_tokens,
+                prompt.stop_ids,
+                turn_seed(self._seed, len(self._trajectory.turns)),
+            ),
+            self._trajectory.id,
+            prompt.choices,
+            self._info,
+        )
+        start = _clock()
+        completion = await settings.engine.generate(request)
+        settings.stats.generation_seconds += _clock() - start
+        return completion
+
+    def _record(self, prompt: Prompt, completion: Completion, reply: Reply) -> Turn:
+        turn = Turn(
+            observation=self._observation,
+            action=reply.action if reply.valid else "",
+            prompt_ids=prompt.new_ids,
+            response_ids=completion.token_ids,
+            logprobs=completion.logprobs,
+            allowed=reply.allowed,
+            starts_segment=prompt.starts_segment,
+            completion=reply.text,
+            policy_version=completion.policy_version,
+            state_key=self._info.get("state_key"),
+            valid=reply.valid,
+            finish_reason=completion.finish_reason,
+        )
+        self._trajectory.turns.append(turn)
+        stats = self._settings.stats
+        stats.turns += 1
+        stats.tokens_sampled += len(completion.token_ids)
+        stats.tokens_read += len(prompt.new_ids)
+        if completion.policy_version < self._settings.version:
+            stats.stale_turns += 1
+        return turn
+
+    async def _act(self, turn: Turn, action: str) -> Outcome | None:
+        """Give the action to the environment; return an outcome where it ended the episode."""
+        start = _clock()
+        result = await self._environment.step(action)
+        self._spend(start)
+        self._settings.stats.env_steps += 1
+        observation, reward, terminated, truncated, info = _checked(result)
+        turn.reward = reward
+        turn.valid = not info.get("invalid", False)
+        self._observe(observation, info)
+        if terminated or truncated:
+            if info.get("success"):
+                return Outcome.SUCCESS
+            return Outcome.FAILURE if terminated else Outcome.TRUNCATED_TURNS
+        return None
+
+    def _limit(self) -> Outcome | None:
+        """Return an outcome where the turn just played was one too many."""
+        most = self._settings.config.max_invalid_actions
+        if most is not None and self._invalid >= most:
+            return Outcome.INVALID_ACTION_LIMIT
+        limit = self._environment.max_turns
+        if limit is not None and len(self._trajectory.turns) >= limit:
+            return Outcome.TRUNCATED_TURNS
+        return None
+
+    def _see(self, observation: str, info: dict[str, Any]) -> None:
+        if not isinstance(observation, str) or not isinstance(info, Mapping):
+            raise EnvironmentFault("the environment's reset must return text and an info mapping")
+        self._observe(observation, info)
+        self._dialogue.observe(observation, info)
+
+    def _observe(self, observation: str, info: dict[str, Any]) -> None:
+        self._observation = observation
+        self._info = info
+        answer = info.get("answer")
+        if answer is not None:
+            self._trajectory.answer = answer
+
+    def _spend(self, start: float) -> None:
+        """Book an environment call that began at `start`; one in process was not interrupted."""
+        seconds = _clock() - start
+        self._settings.stats.env_seconds += seconds
+        limit = self._settings.config.turn_seconds
+        if limit is not None and seconds > limit:
+            raise DeadlineFault(
+                f"an environment call took {seconds:.1f} s (rollout.turn_seconds is {limit:g})"
+            )
+
+
+def _checked(result: StepResult) -> StepResult:
+    """Return what `step` gave, or raise `EnvironmentFault` where it breaks the contract."""
+    if not isinstance(result, tuple) or len(result) != 5:
+        raise EnvironmentFault("the environment's step must return five values, as Gymnasium says")
+    observation, reward, terminated, truncated, info = result
+    if not isinstance(observation, str) or not isinstance(info, Mapping):
+        raise EnvironmentFault("the environment's step must return text and an info mapping")
+    try:
+        reward = float(reward)
+    except (TypeError, ValueError):
+        raise EnvironmentFault(f"the environment paid {reward!r}, which is no number") from None
+    if not math.isfinite(reward):
+        raise EnvironmentFault(f"the environment paid {reward!r}; rewards must be finite")
+    return observation, reward, bool(terminated), bool(truncated), info
