@@ -1,0 +1,270 @@
+"""The policy as the learner holds it: weights that can be trained, and the tokenizer.
+
+A model is named by `tiny` (shipped), a directory in Hugging Face layout, or a Hub name. Dropout is
+switched off: the learner must see the probabilities that the engine sampled from.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agentrl.config import PolicyConfig
+from agentrl.errors import MissingExtraError, ModelError
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+"""Where shipped models live."""
+
+
+@dataclass(slots=True, eq=False)
+class Policy:
+    """A causal language model, its tokenizer and where they came from."""
+
+    model: Any
+    """A transformers model, wrapped by peft where LoRA is on."""
+    tokenizer: Any
+    path: str
+    """The directory or Hub name it was loaded from."""
+
+    @property
+    def is_lora(self) -> bool:
+        """Whether only adapters are trained."""
+        return hasattr(self.model, "peft_config")
+
+    @property
+    def base(self) -> Any:
+        """The transformers model itself, adapters included."""
+        return self.model.get_base_model() if self.is_lora else self.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        """Return the parameters that training changes, by name."""
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return all weights under their plain names, adapters merged in: what an engine serves.
+
+        Without LoRA the tensors are the live ones: copy what must not change with the next update.
+        """
+        if not self.is_lora:
+            return {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
+        modules = dict(self.base.named_modules())
+        merged = {}
+        for name, tensor in self.base.state_dict().items():
+            if ".lora_" in name:
+                continue
+            if name.endswith(".base_layer.weight"):
+                # Merging in place and undoing it would leave rounding in the frozen weights.
+                layer = modules[name.removesuffix(".base_layer.weight")]
+                delta = sum(layer.get_delta_weight(a) for a in layer.active_adapters)
+                tensor = (tensor + delta).to(tensor.dtype)
+            merged[name.replace(".base_layer.", ".")] = tensor.detach()
+        return merged
+
+    def save(self, directory: Path) -> None:
+        """Write a model directory that `load_policy` and any Hugging Face tool can load.
+
+        Raises:
+            OSError: The directory cannot be written.
+        """
+        from transformers import AutoModelForCausalLM
+
+        weights = self.weights()
+        base = self.base
+        if self.is_lora:
+            with torch.device("meta"):
+                base = AutoModelForCausalLM.from_config(base.config, dtype=base.dtype)
+            base.generation_config = self.base.generation_config
+        with _quiet():
+            base.save_pretrained(directory, state_dict=_untied(base, weights))
+        self.tokenizer.save_pretrained(directory)
+
+
+class Reference:
+    """The frozen initial policy: a copy, or with LoRA the same model without its adapters."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._copy = None if policy.is_lora else copy.deepcopy(policy.model).requires_grad_(False)
+
+    @contextmanager
+    def model(self) -> Iterator[Any]:
+        """Give the reference as a plain transformers model for the length of a `with` block."""
+        if self._copy is not None:
+            yield self._copy
+            return
+        with self._policy.model.disable_adapter():
+            yield self._policy.base
+
+
+def resolve_model(name: str) -> Path | str:
+    """Return the directory that a model name stands for, or the name if it can be on the Hub.
+
+    Raises:
+        ModelError: The name is a path, and no directory is there.
+    """
+    path = ASSETS / "tiny" if name == "tiny" else Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if name == "tiny":
+        raise ModelError(
+            "the shipped model 'tiny' is missing from this installation; reinstall "
+            "agentrl-framework, or make it anew with: agentrl pretrain"
+        )
+    if path.exists():
+        raise ModelError(f"{name} is a file; policy.model takes the directory that holds it")
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelError(
+            f"there is no model directory {name}; policy.model takes 'tiny', a directory with "
+            "config.json, model.safetensors and tokenizer.json, or a Hugging Face name"
+        )
+    return name
+
+
+def load_policy(
+    config: PolicyConfig, *, device: str | torch.device = "cpu", seed: int = 0
+) -> Policy:
+    """Load a model and its tokenizer for training.
+
+    Args:
+        config: Which model, its weight type, and LoRA.
+        device: Where to put the weights.
+        seed: Seeds the initial LoRA adapters.
+
+    Raises:
+        ModelError: The directory is missing or damaged, or the Hub cannot be reached.
+        MissingExtraError: LoRA is asked for and peft is not installed.
+    """
+    source = resolve_model(config.model)
+    tokenizer = load_tokenizer(source)
+    model = _load_model(source, getattr(torch, config.dtype)).to(device).eval()
+    if config.lora_rank:
+        model = _with_lora(model, config, seed)
+    elif config.dtype == "bfloat16":
+        warnings.warn(
+            "policy.dtype=bfloat16 without LoRA: steps below 0.4% of a weight are rounded away; "
+            "use float32 with learner.autocast=true, or set policy.lora_rank",
+            stacklevel=2,
+        )
+    return Policy(model, tokenizer, str(source))
+
+
+def load_tokenizer(source: Path | str) -> Any:
+    """Return the tokenizer of a model directory or Hub name.
+
+    Raises:
+        ModelError: It is missing or damaged.
+    """
+    from transformers import AutoTokenizer
+
+    if isinstance(source, Path):
+        _require(source, "config.json")
+        if not any((source / name).is_file() for name in _TOKENIZER_FILES):
+            raise ModelError(
+                f"{source} has no tokenizer (tokenizer.json); save it next to the weights with "
+                "tokenizer.save_pretrained"
+            )
+    try:
+        return AutoTokenizer.from_pretrained(str(source))
+    # Damage shows as almost any exception, depending on the file and the tokenizer class.
+    except Exception as error:
+        raise _refusal("tokenizer", source, error) from None
+
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
+
+def _load_model(source: Path | str, dtype: torch.dtype) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        settings = AutoConfig.from_pretrained(str(source))
+        for name, value in settings.to_dict().items():
+            if name.endswith(("dropout", "pdrop")) and isinstance(value, float):
+                setattr(settings, name, 0.0)
+        with _quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                str(source), config=settings, dtype=dtype, output_loading_info=True
+            )
+    # Damage shows as OSError, SafetensorError, ValueError, RuntimeError, … of several libraries.
+    except Exception as error:
+        raise _refusal("model", source, error) from None
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"the weights in {source} are incomplete: {len(missing)} tensors are missing, "
+            f"first {missing[0]!r}; copy or download the model again"
+        )
+    return model
+
+
+def _with_lora(model: Any, config: PolicyConfig, seed: int) -> Any:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise MissingExtraError("peft", "lora", "policy.lora_rank") from None
+    settings = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        target_modules="all-linear",
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, settings).eval()
+
+
+def _require(directory: Path, name: str) -> None:
+    if not (directory / name).is_file():
+        raise ModelError(
+            f"{directory} is not a model directory: it has no {name}; name a directory that "
+            "save_pretrained wrote"
+        )
+
+
+def _refusal(what: str, source: Path | str, error: Exception) -> ModelError:
+    """Return one line about why a model cannot be loaded, with the mend."""
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    if isinstance(source, Path):
+        return ModelError(
+            f"cannot load the {what} in {source}: {reason}; copy or download the model again"
+        )
+    return ModelError(
+        f"cannot load the {what} {source!r} from the Hugging Face Hub: {reason}; check the name "
+        "and the connection, or download it elsewhere and set policy.model to the directory"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars out of our own output."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _untied(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Drop the names that tied weights share: safetensors stores each tensor once."""
+    if not getattr(model.config, "tie_word_embeddings", False):
+        return weights
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    return {name: tensor for name, tensor in weights.items() if name not in tied}
