@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class Batch:
         order = {t.group: i for i, t in reversed(list(enumerate(scored)))}
         scored.sort(key=lambda t: order[t.group])
         for trajectory in scored:
-            _check(trajectory)
+            check_columns(trajectory)
         turns = [turn for trajectory in scored for turn in trajectory.turns]
         runs = [(name, len(list(run))) for name, run in groupby(scored, key=lambda t: t.group)]
         return cls(
@@ -114,6 +115,29 @@ class Batch:
             trajectory_offsets=_offsets(count for _, count in runs),
             groups=[name for name, _ in runs],
         )
+
+    @classmethod
+    def from_jsonl(cls, path: str | Path) -> Batch:
+        """Gather the trajectories of a `.jsonl` or `.jsonl.zst` file; see `agentrl.storage`.
+
+        Raises:
+            DataError: The file is missing or damaged; names the line.
+        """
+        from agentrl.storage import Reader
+
+        return cls.from_trajectories(Reader(path))
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Batch:
+        """Gather the trajectories of a Parquet file.
+
+        Raises:
+            DataError: The file is missing or damaged.
+            MissingExtraError: pyarrow is not installed.
+        """
+        from agentrl.storage.parquet import read_rows
+
+        return cls.from_trajectories(read_rows(Path(path)))
 
     @property
     def num_tokens(self) -> int:
@@ -159,8 +183,12 @@ class Batch:
         return np.append(np.flatnonzero(starts), self.num_turns)
 
 
-def _check(trajectory: Trajectory) -> None:
-    """Refuse turns whose columns would come out ragged."""
+def check_columns(trajectory: Trajectory) -> None:
+    """Refuse a trajectory whose turns would not fit into columns.
+
+    Raises:
+        DataError: A turn's log-probabilities or allowed sets do not fit its ids.
+    """
     for position, turn in enumerate(trajectory.turns):
         length = len(turn.response_ids)
         where = f"turn {position} of trajectory {trajectory.id!r}"
