@@ -95,6 +95,8 @@ class Engine:
         if target is not None:
             is_here = self.game.receptacle_places[target] == self.state.place
             return None if is_here else (Verb.GO, NOTHING, target)
+        if command == "help" and not self.game.phrases.help_text:
+            return None
         return _ALWAYS.get(command) or self._commands_here().get(command)
 
     def admissible(self) -> list[str]:
@@ -124,7 +126,7 @@ class Engine:
         after: list[str] = []
         for command in self._commands_here():
             (before if command < "go to" else after).append(command)
-        after += _ALWAYS
+        after += _ALWAYS if self.game.phrases.help_text else _ALWAYS.keys() - {"help"}
         before.sort()
         after.sort()
         return [*before, *self.game.travel_from(self.state.place), *after]
@@ -218,7 +220,8 @@ class Engine:
         name = game.receptacles[receptacle]
         if verb is Verb.GO:
             state.place = game.receptacle_places[receptacle]
-            return f"You arrive at {name}. {describe_receptacle(game, state, receptacle)}"
+            where = game.place_names[state.place] if game.phrases.names_places else name
+            return f"You arrive at {where}. {describe_receptacle(game, state, receptacle)}"
         if verb is Verb.OPEN:
             state.opened |= 1 << receptacle
             return f"You open the {name}. {describe_receptacle(game, state, receptacle)}"

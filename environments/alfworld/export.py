@@ -7,10 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentrl.environments.alfworld.game import CURRENT, Game, TaskType, members
 
-_NAMED_BY_THE_DOMAIN = {
-    "otype": ("knifetype", "butterknifetype"),
-    "rtype": ("sinktype", "sinkbasintype", "microwavetype", "fridgetype"),
-}
+_OBJECT_TYPES_OF_THE_DOMAIN = ("knifetype", "butterknifetype", "sinktype")
+_RECEPTACLE_TYPES_OF_THE_DOMAIN = ("sinkbasintype", "microwavetype", "fridgetype")
 _STATES = {
     TaskType.CLEAN: ("cleanable", "isClean"),
     TaskType.HEAT: ("heatable", "isHot"),
@@ -80,9 +78,11 @@ def _type(name: str) -> str:
 
 def _declarations(game: Game, ids: _Ids) -> Iterator[str]:
     yield "agent1 - agent"
-    for kind, used in (("otype", ids.object_types), ("rtype", ids.receptacle_types)):
-        for name in sorted({*used, *_NAMED_BY_THE_DOMAIN[kind]}):
-            yield f"{name} - {kind}"
+    object_types = {*ids.object_types, *_OBJECT_TYPES_OF_THE_DOMAIN}
+    for name in sorted(object_types):
+        yield f"{name} - otype"
+    for name in sorted({*ids.receptacle_types, *_RECEPTACLE_TYPES_OF_THE_DOMAIN} - object_types):
+        yield f"{name} - rtype"
     for item in ids.objects:
         yield f"{item} - object"
     for receptacle in ids.receptacles:

@@ -49,6 +49,8 @@ class Phrases:
 
     put_command: str = "move {o} to {r}"
     put_feedback: str = "You move the {o} to the {r}."
+    names_places: bool = False
+    """Whether `You arrive at` names the location, such as `loc 7`, and not the receptacle."""
     help_text: str = (
         "Available commands:\n"
         "  look:                             look around your current location\n"
@@ -65,15 +67,15 @@ class Phrases:
         "  cool (object) with (receptacle):  cool an object using a receptacle\n"
         "  slice (object) with (object):     slice an object using a sharp object\n"
     )
+    """The answer to `help`; empty where there is no such command."""
 
 
 CURRENT = Phrases()
 OLDER = Phrases(
     put_command="put {o} in/on {r}",
     put_feedback="You put the {o} in/on the {r}.",
-    help_text=CURRENT.help_text.replace(
-        "  move (object) to (receptacle):  place", "  put (object) in/on (receptacle):  place"
-    ),
+    names_places=True,
+    help_text="",
 )
 
 
@@ -133,6 +135,8 @@ class Game:
     inside: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     """For a vessel the objects lying in it."""
     phrases: Phrases = CURRENT
+    place_names: tuple[str, ...] = ()
+    """For each location its name, where the release names locations."""
     id: str = ""
     """The game's name; a hash of its content unless the data gives one."""
 

@@ -32,7 +32,6 @@ _GOALS: tuple[tuple[TaskType, re.Pattern[str]], ...] = tuple(
 )
 _ROOM = re.compile(r"Looking quickly around you, you see (.*?)\.\n")
 _FACING = re.compile(r"^You are facing the (.*?)\. Next to it,")
-_ARRIVAL = re.compile(rf"^You arrive at ({_ENTITY})\. ")
 _CLOSED = re.compile(rf"The ({_ENTITY}) is closed\.$")
 _CONTENTS = re.compile(rf"(?:On the|The) ({_ENTITY})( is open\. In it)?, you see (.*)\.$")
 _SHUT = re.compile(rf"^You close the ({_ENTITY})\.$")
@@ -119,14 +118,13 @@ class Memory:
         if observation == NOTHING_HAPPENS:
             self._learn_from_failure(action.strip())
             return
-        self._see_place(observation)
+        self._see_place(action.strip(), observation)
         self._see_contents(observation)
         self._see_hands(observation)
 
-    def _see_place(self, observation: str) -> None:
-        arrival = _ARRIVAL.match(observation)
-        if arrival:
-            self.here = arrival[1]
+    def _see_place(self, action: str, observation: str) -> None:
+        if observation.startswith("You arrive at "):
+            self.here = action.removeprefix("go to ")
         facing = _FACING.match(observation)
         if facing:
             names = _NAME.findall(facing[1])

@@ -130,7 +130,8 @@ def read_game_file(file: Path, game_id: str | None = None) -> Game:
     """Compile a game of the official release, of either version.
 
     Args:
-        file: The `game.tw-pddl`; the older release has `traj_data.json` beside it.
+        file: The `game.tw-pddl`; what it lacks is taken from `traj_data.json` and
+            `initial_state.pddl` beside it.
         game_id: The game's name; by default a hash of its content.
 
     Raises:
@@ -138,11 +139,14 @@ def read_game_file(file: Path, game_id: str | None = None) -> Game:
     """
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        problem, grammar = data["pddl_problem"], data["grammar"]
+        grammar: str = data["grammar"]
+        beside = file.parent / "initial_state.pddl"
+        problem = data.get("pddl_problem") or beside.read_text(encoding="utf-8")
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else error
         raise TaskError(f"cannot read the game {file}: {what}; {_MEND}") from error
-    return parse_game(problem, _sentence(file, grammar), game_id=game_id, phrases=_phrases(grammar))
+    sentence = _sentence(file, grammar)
+    return parse_game(problem, sentence, game_id=game_id, phrases=_phrases(grammar))
 
 
 def _phrases(grammar: str) -> Phrases:

@@ -62,6 +62,7 @@ def parse_game(
         start=reader.start(),
         inside=reader.inside(),
         phrases=phrases,
+        place_names=tuple(names[term] for term in places.terms) if phrases.names_places else (),
         id=game_id or "",
     )
 

@@ -171,7 +171,7 @@ class SearchExpert:
             return f"go to {receptacle}"
         if receptacle in self.memory.closed:
             return f"open {receptacle}"
-        return None
+        return None if receptacle in self.memory.contents else f"examine {receptacle}"
 
     def _search(self, object_type: str) -> str:
         """Look into the next place where an object of some type may be."""
@@ -184,7 +184,7 @@ class SearchExpert:
         here = [name for name in unseen if memory.is_reachable(name)]
         worthwhile = [name for name in here if weights[name] > _LEAST_PLAUSIBLE or len(unseen) < 4]
         place = self._weighted(weights, worthwhile or unseen)
-        return self._approach(place) or f"examine {place}"
+        return self._approach(place) or "look"
 
     def _plausibility(self, object_type: str, places: Iterable[str]) -> dict[str, float]:
         """Return how likely an object of some type is in each place, before looking."""
