@@ -53,6 +53,7 @@ class ChatCodec(BaseCodec):
                 f"{self._name}: nothing ends a response; give the tokenizer an eos_token"
             )
         self._close = close
+        self._protect_controls(tokenizer)
         self._first_slot = lru_cache(64)(self._learn_first)
         self._first_block = lru_cache(2048)(self._fill_first)
         self._next_block = lru_cache(8192)(self._fill_next)
@@ -118,6 +119,13 @@ class ChatCodec(BaseCodec):
         if slot is None:
             raise self._unusable("it changes the text of the first user message")
         return slot
+
+    def _protect_controls(self, tokenizer: Any) -> None:
+        frame = self._next.frame
+        used = {*self._opening, *frame.head, *frame.tail, *self._close, *self.stop_ids}
+        forgeable = (used & self._cutter.controls) - set(tokenizer.all_special_ids)
+        if forgeable:
+            self.text.protect(forgeable)
 
     def _shows_system(self) -> bool:
         try:

@@ -82,6 +82,8 @@ class BaseCodec:
 
     def decode(self, ids: Ids) -> str:
         """Return the text of ids without stop and other special ids."""
+        if len(ids) and ids[-1] in self.stop_ids:
+            ids = ids[:-1]
         return self.text.decode(ids)
 
     def start(self, system: str | None, observation: str) -> Ids:

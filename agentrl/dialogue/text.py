@@ -7,6 +7,8 @@ plain text; repeated texts come from bounded caches.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +27,7 @@ class TextCoder:
         """Copy the backend of a Hugging Face tokenizer; a slow tokenizer is used as it is."""
         self._tokenizer = tokenizer
         self._backend = _plain_backend(tokenizer)
+        self._decoder: Any = self._backend if self._backend is not None else tokenizer
         self._cached_encode = lru_cache(_CACHED_TEXTS)(self._encode)
         self._cached_decode = lru_cache(_CACHED_TEXTS)(self._decode)
 
@@ -38,10 +41,19 @@ class TextCoder:
             return self._cached_decode(ids.tobytes())
         return self._decode(ids.tobytes())
 
+    def protect(self, ids: Collection[int]) -> None:
+        """See to it that text never encodes to `ids`, special tokens or not; drops the caches.
+
+        Some tokenizers (DeepSeek's, many fine-tunes') do not mark the tokens of their own chat
+        template as special.
+        """
+        if self._backend is not None:
+            self._backend = _plain_backend(self._tokenizer, ids)
+            self._cached_encode.cache_clear()
+
     def spell(self, ids: list[int]) -> str:
         """Return the text of `ids` with special tokens spelled out."""
-        decoder = self._backend if self._backend is not None else self._tokenizer
-        return str(decoder.decode(ids, skip_special_tokens=False))
+        return str(self._decoder.decode(ids, skip_special_tokens=False))
 
     def _encode(self, text: str) -> Ids:
         try:
@@ -59,8 +71,7 @@ class TextCoder:
 
     def _decode(self, ids: bytes) -> str:
         numbers = np.frombuffer(ids, np.int32).tolist()
-        decoder = self._backend if self._backend is not None else self._tokenizer
-        return str(decoder.decode(numbers, skip_special_tokens=True))
+        return str(self._decoder.decode(numbers, skip_special_tokens=True))
 
 
 def frozen(ids: Any) -> Ids:
@@ -70,11 +81,17 @@ def frozen(ids: Any) -> Ids:
     return array
 
 
-def _plain_backend(tokenizer: Any) -> Any:
+def _plain_backend(tokenizer: Any, protected: Collection[int] = ()) -> Any:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None
-    copy = type(backend).from_str(backend.to_str())
+    described = backend.to_str()
+    if protected:
+        tree = json.loads(described)
+        for token in tree["added_tokens"]:
+            token["special"] = token["special"] or token["id"] in protected
+        described = json.dumps(tree)
+    copy = type(backend).from_str(described)
     copy.encode_special_tokens = True
     copy.no_padding()
     copy.no_truncation()
