@@ -126,7 +126,7 @@ def test_round_trip_is_exact(tmp_path: Path, suffix: str, written: list[Trajecto
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_surrogate_pair_and_a_great_integer(tmp_path: Path, suffix: str) -> None:
     trajectory = example()
-    trajectory.metrics = {"nan": float("nan"), "inf": float("-inf")}
+    trajectory.metrics = {"nan": float("nan"), "inf": float("-inf"), "\udfff": 1.0}
     trajectory.turns[0].action = "\ud800 alone"
     trajectory.turns[1].observation = "\x00\x1f 한국어 \U0001f600"
     storage.write(tmp_path / f"x{suffix}", [trajectory])

@@ -7,7 +7,7 @@ kept exactly, as its line of JSON, in the column `exact`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,8 @@ def _table(rows: Sequence[Trajectory]) -> Any:
     turns = [turn for t in rows for turn in t.turns]
     columns: dict[str, Sequence[Any]] = {
         "outcome": [t.outcome.value for t in rows],
-        "sampling": [list(t.sampling.items()) for t in rows],
-        "metrics": [list(t.metrics.items()) for t in rows],
+        "sampling": [_items(t.sampling) for t in rows],
+        "metrics": [_items(t.metrics) for t in rows],
         "exact": exact,
     }
     arrays = [
@@ -139,8 +139,16 @@ def _turn_struct(turns: Sequence[Turn]) -> Any:
 
 def _array(values: Sequence[Any], kind: Any) -> Any:
     if kind == pa.string():
-        values = [v.encode(errors="replace").decode() if v is not None else None for v in values]
+        values = [None if value is None else _shown(value) for value in values]
     return pa.array(values, kind)
+
+
+def _items(numbers: Mapping[str, float]) -> list[tuple[str, float]]:
+    return [(_shown(key), value) for key, value in numbers.items()]
+
+
+def _shown(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _id_lists(parts: Sequence[npt.NDArray[Any] | None], dtype: Any) -> Any:
