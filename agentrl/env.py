@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import gymnasium
@@ -73,7 +73,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
     tasks: TaskSet
     max_turns: int | None = 50
-    metadata: dict[str, Any] = {"render_modes": ["ansi"]}  # noqa: RUF012 - Gymnasium's shape
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's shape
 
     def __init__(
         self,
@@ -178,14 +178,14 @@ class TextEnv(gymnasium.Env[str, str]):
         self.task = task
         self._turns = 0
         self._last = Step("")
-        self._last = Step(self.on_reset(task, rng))
+        self._last = _encodable(Step(self.on_reset(task, rng)))
         return self._last.observation, self._info()
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take one action; see `gymnasium.Env.step`. Nonsense is answered, never raised."""
         if self.task is None or self._last.terminated:
             raise TaskError(f"{type(self).__name__}.step needs a running episode: call reset first")
-        self._last = step = self.on_step(action)
+        self._last = step = _encodable(self.on_step(action))
         self._turns += 1
         truncated = (
             not step.terminated and self.max_turns is not None and self._turns >= self.max_turns
@@ -224,6 +224,14 @@ class TextEnv(gymnasium.Env[str, str]):
         }
         info.update((key, value) for key, value in optional.items() if value is not None)
         return info
+
+
+def _encodable(step: Step) -> Step:
+    """Return a step without lone surrogates: an echoed action may hold them, no file can."""
+    text = step.observation
+    if not isinstance(text, str) or text.isascii():
+        return step
+    return replace(step, observation=text.encode(errors="replace").decode())
 
 
 _INTEGER = re.compile(r"[-+]?\d{1,18}")

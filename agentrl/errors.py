@@ -80,7 +80,26 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         known: The names that would have been right.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    lower = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {lower[close[0]]!r}?"
     return "known: " + (", ".join(names) if names else "none")
+
+
+def explain(error: BaseException) -> str:
+    """Return kind, message and place of a caught exception on one line.
+
+    The place is the innermost line below the frame that caught it, import machinery left out.
+    """
+    import traceback
+
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename
+    ]
+    if isinstance(error, SyntaxError) or len(frames) < 2:
+        return text
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
@@ -44,7 +43,7 @@ def register_with_gymnasium() -> None:
         sys.meta_path.insert(0, _OnceImported())
 
 
-class _OnceImported(MetaPathFinder):
+class _OnceImported:
     """Waits for the import of Gymnasium, and registers after it."""
 
     def find_spec(

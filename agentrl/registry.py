@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import traceback
 from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
-from agentrl.errors import AgentRLError, ConfigError, RegistryError, did_you_mean
+from agentrl.errors import AgentRLError, ConfigError, RegistryError, did_you_mean, explain
 
 if TYPE_CHECKING:
     from agentrl.env import TextEnv
@@ -137,7 +136,7 @@ def _from_point(kind: Kind, point: EntryPoint) -> Any:
     except Exception as error:
         raise RegistryError(
             f"{point.name!r} in {kind} is broken: importing {point.value} of "
-            f"{distribution(point)} failed with {_describe(error)}; mend or uninstall it"
+            f"{distribution(point)} failed with {explain(error)}; mend or uninstall it"
         ) from error
 
 
@@ -167,13 +166,5 @@ def _module_of(file: Path) -> Any:
         raise
     except Exception as error:
         del sys.modules[module_name]
-        raise RegistryError(f"importing {file} failed with {_describe(error)}") from error
+        raise RegistryError(f"importing {file} failed with {explain(error)}") from error
     return module
-
-
-def _describe(error: Exception) -> str:
-    """Return kind, message and place of an exception on one line."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    frames = traceback.extract_tb(error.__traceback__)
-    here = [frame for frame in frames if "importlib" not in frame.filename][1:]
-    return f"{text} ({here[-1].filename}, line {here[-1].lineno})" if here else text

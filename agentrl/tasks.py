@@ -99,6 +99,11 @@ class TaskSet:
             return self._fingerprint(task_id)
         return hashlib.sha256(task_id.encode()).hexdigest()[:16]
 
+    @property
+    def has_fingerprint(self) -> bool:
+        """Whether the task set hashes contents itself; otherwise the id stands for them."""
+        return self._fingerprint is not None
+
     def is_held_out(self, split: str) -> bool:
         """Return whether training on a split is forbidden."""
         self.ids(split)

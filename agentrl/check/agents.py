@@ -1,0 +1,81 @@
+"""What do a random agent and an oracle achieve?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agentrl import registry
+from agentrl.check.play import Frame, act, random_action, start
+from agentrl.check.report import Finding
+from agentrl.check.subject import Subject
+from agentrl.env import TextEnv
+from agentrl.errors import AgentRLError
+
+_EXPERTS: tuple[Any, ...] = (True, "planner", "search", "oracle")
+"""Values of the option `expert` tried, where the environment has it and none was given."""
+
+
+def measure_agents(subject: Subject) -> Finding:
+    """Play with a random agent and, where the environment offers `expert_action`, an oracle."""
+    finding = Finding(
+        "agents",
+        "what chance solves teaches nothing, and what the oracle fails may be unsolvable",
+    )
+    rng = subject.rng("agents")
+    task_ids = subject.task_ids(subject.episodes, "agents")
+    env = subject.make()
+    random_wins, _ = _play_all(env, task_ids, lambda frame: random_action(frame, rng, noise=0.0))
+    finding.figures["random_success"] = random_wins / len(task_ids)
+    finding.figures["oracle_success"] = None
+    oracle = _with_expert(subject, task_ids[0])
+    if oracle is None:
+        finding.notes.append("no expert_action is offered, so no oracle was played")
+        return finding
+    wins, invalid = _play_all(oracle, task_ids, lambda frame: frame.info.get("expert_action"))
+    finding.figures["oracle_success"] = wins / len(task_ids)
+    finding.figures["episodes"] = len(task_ids)
+    if invalid is not None:
+        finding.problems.append(f"the expert's own action {invalid!r} was answered as invalid")
+    if wins == 0:
+        finding.problems.append(f"the expert solved none of {len(task_ids)} tasks")
+    elif wins < len(task_ids):
+        finding.notes.append(f"the expert solved {wins} of {len(task_ids)} tasks")
+    if random_wins > wins:
+        finding.problems.append("a random agent solved more tasks than the expert")
+    return finding
+
+
+def _with_expert(subject: Subject, task_id: str) -> TextEnv | None:
+    """Return an instance that offers `expert_action`, or None."""
+    settings: list[dict[str, Any]] = [{}]
+    known = registry.option_names(registry.load("environments", subject.name))
+    if "expert" not in subject.options and (known is None or "expert" in known):
+        settings += [{"expert": value} for value in _EXPERTS]
+    for setting in settings:
+        try:
+            env = subject.make(**setting)
+        except (AgentRLError, TypeError, ValueError):
+            continue
+        if start(env, task_id).info.get("expert_action") is not None:
+            return env
+    return None
+
+
+def _play_all(
+    env: TextEnv, task_ids: list[str], choose: Callable[[Frame], str | None]
+) -> tuple[int, str | None]:
+    """Return the number of tasks solved and the first action answered as invalid."""
+    wins = 0
+    invalid: str | None = None
+    for task_id in task_ids:
+        frame = start(env, task_id)
+        for _ in range(1000):
+            action = choose(frame)
+            if frame.ended or action is None:
+                break
+            frame = act(env, action)
+            if frame.info.get("invalid") and invalid is None:
+                invalid = action
+        wins += bool(frame.info.get("success"))
+    return wins, invalid

@@ -1,0 +1,61 @@
+"""The environment under examination, and how hard to look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agentrl import registry
+from agentrl.env import TextEnv
+from agentrl.tasks import task_seed
+
+NO_LIMIT = 1_000_000
+"""A limit on turns that no check reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An environment by name, with the options it is made with."""
+
+    name: str
+    """A registered name, or `file.py:Class`."""
+    split: str = "train"
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the environment."""
+    episodes: int = 16
+    """Episodes a check plays."""
+    fuzz: int = 3000
+    """Hostile actions to try."""
+    seed: int = 0
+    """Seeds the choice of tasks and actions."""
+
+    def make(self, *, max_turns: int | None = None, **more: Any) -> TextEnv:
+        """Return a fresh instance.
+
+        Args:
+            max_turns: Replaces the limit on turns.
+            more: Options added to the subject's own.
+        """
+        env = registry.make(self.name, **{"split": self.split, **self.options, **more})
+        if max_turns is not None:
+            env.max_turns = max_turns
+        return env
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return the random stream of one check."""
+        return np.random.default_rng([self.seed, task_seed(purpose)])
+
+    def task_ids(self, count: int, purpose: str) -> list[str]:
+        """Return ids of up to `count` different tasks of the split, drawn at random."""
+        ids = self.make().tasks.ids(self.split)
+        size = len(ids)
+        rng = self.rng(f"tasks/{purpose}")
+        if size <= count:
+            return [ids[i] for i in range(size)]
+        if size < 100_000:
+            picks = rng.choice(size, size=count, replace=False)
+        else:
+            picks = np.unique(rng.integers(size, size=count))
+        return [ids[int(i)] for i in picks]
