@@ -20,6 +20,7 @@ VERBS: dict[str, Verb] = {
         "agentrl.cli.quickstart:quickstart", "Train and evaluate a tiny agent in minutes."
     ),
     "train": Verb("agentrl.cli.train:train", "Train a policy by reinforcement learning."),
+    "resume": Verb("agentrl.cli.train:resume", "Go on with an interrupted run."),
     "eval": Verb("agentrl.cli.eval:evaluate", "Evaluate a run or model on a split."),
     "compare": Verb("agentrl.cli.compare:compare", "Compare two evaluated runs."),
     "play": Verb("agentrl.cli.play:play", "Play an environment yourself, in the terminal."),

@@ -1,0 +1,73 @@
+"""`agentrl train` and `agentrl resume`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from agentrl.parts import Parts
+    from agentrl.run import RunDirectory
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML file, or the first override.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="section.key=value with the value in YAML.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Run directory; default: runs/ENV-CREDIT-TIME.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the last figures as JSON.")
+    ] = False,
+) -> int:
+    """Train a policy: agentrl train configs/quickstart.yaml seed=1 credit=[rloo]."""
+    from agentrl.config import load_config
+    from agentrl.parts import build_parts
+    from agentrl.run import RunDirectory
+    from agentrl.trainer import default_run_directory
+
+    words = list(overrides or [])
+    if config is not None and "=" in config.name and not config.is_file():
+        words.insert(0, str(config))
+        config = None
+    settings = load_config(config, words)
+    parts = build_parts(settings)  # first, so that a wrong setting leaves no directory behind
+    directory = RunDirectory.create(run or default_run_directory(settings), settings)
+    return _fit(directory, parts, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the last figures as JSON.")
+    ] = False,
+) -> int:
+    """Go on with an interrupted run from its last checkpoint."""
+    from agentrl.parts import build_parts
+    from agentrl.run import RunDirectory
+
+    directory = RunDirectory.open(run)
+    return _fit(directory, build_parts(directory.config()), as_json)
+
+
+def _fit(directory: RunDirectory, parts: Parts, as_json: bool) -> int:
+    from agentrl.monitor.metrics import read_metrics
+    from agentrl.trainer import train as fit
+
+    finished = fit(directory.config(), directory, parts)
+    rows = read_metrics(directory.metrics_file)
+    if as_json:
+        print(json.dumps({"run": str(directory.path), "finished": finished, **(rows or [{}])[-1]}))
+        return 0 if finished else 130
+    if not finished:
+        print(f"stopped; go on with: agentrl resume {directory.path}")
+        return 130
+    print(f"run: {directory.path}\nnext: agentrl eval {directory.path}")
+    return 0

@@ -1,0 +1,76 @@
+"""From a configuration to the parts of the ring: environment, dialogue, engine, learner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agentrl import registry
+from agentrl.config import Config, EngineConfig
+from agentrl.dialogue.factory import ConversationFactory, build_dialogue
+from agentrl.engines.base import Engine
+from agentrl.errors import HeldOutError
+from agentrl.learner.learner import Learner
+from agentrl.learner.policy import Policy, load_policy
+from agentrl.rollout.collector import Collector
+from agentrl.rollout.environments import EnvSpec
+from agentrl.tasks import TaskSet
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a training run is made of."""
+
+    policy: Policy
+    learner: Learner
+    engine: Engine
+    dialogues: ConversationFactory
+    collector: Collector
+    tasks: TaskSet
+
+    async def sync(self, version: int) -> None:
+        """Let the engine serve the learner's weights as policy `version`."""
+        # Without adapters the embedded engine reads the learner's own tensors: nothing to copy.
+        await self.engine.load_weights(version, self.policy.weights())
+
+    async def close(self) -> None:
+        """Stop environments and engine."""
+        await self.collector.close()
+        await self.engine.close()
+
+
+def build_parts(config: Config) -> Parts:
+    """Build every part of a training run; nothing is started.
+
+    Raises:
+        HeldOutError: `env.split` is held out.
+        AgentRLError: A part cannot be built.
+    """
+    options = {"split": config.env.split, **config.env.options}
+    env = registry.make(config.env.name, **options)
+    refuse_held_out(env.tasks, config.env.split, config.env.name)
+    policy = load_policy(config.policy, seed=config.seed)
+    steps = config.updates * config.learner.epochs * config.learner.minibatches
+    learner = Learner(policy, config.learner, seed=config.seed, total_steps=steps)
+    engine = build_engine(config.engine, policy)
+    dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
+    spec = EnvSpec(config.env.name, options)
+    collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
+    return Parts(policy, learner, engine, dialogues, collector, env.tasks)
+
+
+def build_engine(config: EngineConfig, policy: Policy) -> Engine:
+    """Return the engine that serves a policy: on its live weights, or on a copy with LoRA."""
+    factory: Any = registry.load("engines", config.name)
+    model = policy.path if policy.is_lora else policy.model
+    engine: Engine = factory(model, max_batch=config.max_batch, **config.options)
+    return engine
+
+
+def refuse_held_out(tasks: TaskSet, split: str, name: str) -> None:
+    """Raise `HeldOutError` for a split that must not be trained on."""
+    if tasks.is_held_out(split):
+        allowed = ", ".join(sorted(tasks.training))
+        raise HeldOutError(
+            f"split {split!r} of {name!r} is held out and cannot be trained on; train on: {allowed}"
+        )

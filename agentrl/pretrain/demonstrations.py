@@ -1,0 +1,100 @@
+"""Expert episodes as token rows: what the base policy is cloned from.
+
+The expert's moves are mixed with random ones, so that the clone has seen what lies beside the
+expert's path; only the expert's own moves are learned (the noise of DART, arXiv 1703.09327, with
+the labels of DAgger, arXiv 1011.0686).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agentrl.env import TextEnv
+from agentrl.pretrain.tokenizer import ACTION, END, OBSERVATION
+
+Kind = npt.NDArray[np.int8]
+READ, PLAYED, LEARNED = 0, 1, 2
+"""What a token is: an observation's, a random move's, an expert move's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demonstration:
+    """One episode as the policy will read it: one append-only token sequence."""
+
+    ids: npt.NDArray[np.int32]
+    kinds: Kind
+    success: bool
+
+
+class Demonstrator:
+    """Plays environments with an expert and writes the episodes down as tokens."""
+
+    def __init__(self, tokenizer: Any, noise: Sequence[float], max_tokens: int) -> None:
+        """Prepare.
+
+        Args:
+            tokenizer: One that `train_tokenizer` made.
+            noise: Shares of random moves; each episode draws one of them.
+            max_tokens: Where an episode's sequence is cut (after a whole turn).
+        """
+        self._encode = tokenizer.backend_tokenizer.encode
+        self._observation, self._action, self._end = tokenizer.convert_tokens_to_ids(
+            [OBSERVATION, ACTION, END]
+        )
+        self._noise = tuple(noise)
+        self._max_tokens = max_tokens
+        self._cache: dict[str, list[int]] = {}
+
+    def play(self, env: TextEnv, task_id: str, rng: np.random.Generator) -> Demonstration:
+        """Play one task; draw noise from `rng`."""
+        observation, info = env.reset(seed=int(rng.integers(2**31)), options={"task": task_id})
+        noise = self._noise[int(rng.integers(len(self._noise)))]
+        ids: list[int] = []
+        kinds: list[int] = []
+        done = False
+        while not done and "expert_action" in info:
+            random_move = rng.random() < noise
+            action = self._random(info, rng) if random_move else info["expert_action"]
+            turn = [self._observation, *self.encode(observation), self._action]
+            answer = [*self.encode(action), self._end]
+            if len(ids) + len(turn) + len(answer) > self._max_tokens:
+                break
+            ids += turn + answer
+            kinds += [READ] * len(turn) + [PLAYED if random_move else LEARNED] * len(answer)
+            observation, _, terminated, truncated, info = env.step(action)
+            done = terminated or truncated
+        return Demonstration(
+            np.array(ids, np.int32), np.array(kinds, np.int8), bool(info["success"])
+        )
+
+    def pool(
+        self, envs: Sequence[TextEnv], split: str, count: int, seed: int
+    ) -> list[Demonstration]:
+        """Return `count` episodes, each of a random task of a random environment."""
+        rng = np.random.default_rng(seed)
+        episodes = []
+        for _ in range(count):
+            env = envs[int(rng.integers(len(envs)))]
+            index = int(rng.integers(env.tasks.size(split)))
+            episodes.append(self.play(env, env.tasks.at(split, index).id, rng))
+        return episodes
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; short texts recur, so they are remembered."""
+        ids = self._cache.get(text)
+        if ids is None:
+            ids = list(self._encode(text, add_special_tokens=False).ids)
+            if len(self._cache) < 200_000:
+                self._cache[text] = ids
+        return ids
+
+    def _random(self, info: dict[str, Any], rng: np.random.Generator) -> str:
+        actions = info["admissible_actions"]
+        action: str = actions[int(rng.integers(len(actions)))]
+        # Some slips are not even commands: the clone must know what "Nothing happens." is.
+        return action if rng.random() > 0.1 else action.rsplit(" ", 1)[0]

@@ -1,0 +1,259 @@
+"""The training loop: tasks -> episodes -> credit -> weights, once per update.
+
+Nothing depends on the past but the learner: tasks and seeds follow from the update's number. So a
+run that is killed at any moment goes on from its last checkpoint with the figures that it would
+have had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from agentrl import credit, storage
+from agentrl.batch import Batch, Floats
+from agentrl.config import Config
+from agentrl.credit.base import Advantages
+from agentrl.curriculum.cursor import TaskCursor
+from agentrl.learner.checkpoint import load_latest, save_checkpoint
+from agentrl.learner.losses import kl_rewards, turn_sums
+from agentrl.monitor.metrics import Metrics, MetricsFile
+from agentrl.monitor.progress import Progress
+from agentrl.monitor.trackers import open_trackers
+from agentrl.parts import Parts
+from agentrl.rewards.invalid import invalid_action_penalty
+from agentrl.rollout.collector import Collected, GroupRequest
+from agentrl.rollout.seeds import group_seed
+from agentrl.run import RunDirectory
+from agentrl.trajectory import Signals
+
+
+class Trainer:
+    """Trains one run; `fit` can be called again after an interruption."""
+
+    def __init__(
+        self, config: Config, run: RunDirectory, parts: Parts, progress: Progress | None = None
+    ) -> None:
+        """Go on from the run's latest checkpoint, or start at update 0.
+
+        Raises:
+            CheckpointError: All checkpoints are damaged, or belong to another model.
+            MissingExtraError: A tracker's package is not installed.
+        """
+        self.config = config
+        self.run = run
+        self.parts = parts
+        self.methods = credit.parse(list(config.credit))
+        self.update = self._saved = self._restore()
+        self.progress = progress or Progress(config.updates)
+        self.metrics = MetricsFile(run.metrics_file, keep_through=self.update)
+        self.trackers = open_trackers(config, run.path)
+        self.stopping = False
+        self._rollout: asyncio.Task[Collected] | None = None
+
+    async def fit(self) -> bool:
+        """Train until the last update; return False if Ctrl-C or SIGTERM stopped it before."""
+        with self._signals():
+            while self.update < self.config.updates and not self.stopping:
+                figures = await self._one_update(self.update + 1)
+                if figures is None:
+                    break
+                self._report(figures)
+                if self.update % self.config.checkpoint_every == 0:
+                    self.save()
+        self.save()
+        return self.update >= self.config.updates
+
+    async def close(self) -> None:
+        """Stop engine, environments and trackers."""
+        await self.parts.close()
+        self.metrics.close()
+        for tracker in self.trackers:
+            tracker.close()
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment, unless it exists."""
+        if self.update == self._saved:
+            return
+        keep = self.config.keep_checkpoints
+        save_checkpoint(self.run.checkpoints, self.update, self.parts.learner, keep=keep)
+        self._saved = self.update
+
+    async def _one_update(self, number: int) -> Metrics | None:
+        """Collect, assign credit, learn and sync; None when interrupted while collecting."""
+        seconds: dict[str, float] = {}
+        with _clock(seconds, "rollout"):
+            collected = await self._collect(number)
+        if collected is None:
+            return None
+        learner, sampling = self.parts.learner, self.config.sampling
+        with _clock(seconds, "credit"):
+            batch = self._reward(Batch.from_trajectories(collected.trajectories))
+            signals = self._signals_for(batch)
+            advantages = self._assign(batch, signals)
+        with _clock(seconds, "learning"):
+            figures = learner.update(
+                batch, advantages, temperature=sampling.temperature, signals=signals
+            )
+        self.update = number
+        with _clock(seconds, "sync"):
+            await self.parts.sync(number)
+        return self._figures(collected, batch, figures, seconds)
+
+    async def _collect(self, number: int) -> Collected | None:
+        coroutine = self.parts.collector.collect(
+            self._requests(number), run_seed=self.config.seed, version=number - 1
+        )
+        self._rollout = asyncio.ensure_future(coroutine)
+        try:
+            collected = await self._rollout
+        except asyncio.CancelledError:
+            if self.stopping:
+                return None
+            raise
+        finally:
+            self._rollout = None
+        if self.config.monitor.keep_trajectories:
+            storage.write(self.run.trajectory_file(number), collected.trajectories)
+        return collected
+
+    def _requests(self, number: int) -> list[GroupRequest]:
+        config, rollout = self.config, self.config.rollout
+        position = (number - 1) * rollout.tasks
+        cursor = TaskCursor(self.parts.tasks, config.env.split, config.seed, position)
+        return [
+            GroupRequest(
+                group=f"{number:06d}/{place:03d}",
+                task_id=task,
+                split=config.env.split,
+                size=rollout.group_size,
+                seed=group_seed(config.seed, number, task),
+            )
+            for place, task in enumerate(cursor.take(rollout.tasks))
+        ]
+
+    def _reward(self, batch: Batch) -> Batch:
+        """Apply the invalid-action penalty."""
+        penalty = self.config.rollout.invalid_action_penalty
+        if penalty == 0:
+            return batch
+        return _with_rewards(batch, invalid_action_penalty(batch.rewards, batch.valid, penalty))
+
+    def _signals_for(self, batch: Batch) -> Signals:
+        names = set().union(*(method.needs for method in self.methods))
+        if self.config.learner.kl == "reward":
+            names |= {"old_logprob", "ref_logprob"}
+        if not names:
+            return {}
+        temperature = self.config.sampling.temperature
+        return self.parts.learner.signals(batch, names, temperature=temperature)
+
+    def _assign(self, batch: Batch, signals: Signals) -> Advantages:
+        learner = self.config.learner
+        if learner.kl == "reward":
+            extra = kl_rewards(
+                signals["old_logprob"],
+                signals["ref_logprob"],
+                coefficient=learner.kl_coefficient,
+                estimator=learner.kl_estimator,
+            )
+            batch = _with_rewards(batch, batch.rewards + turn_sums(batch, extra))
+        return credit.assign(batch, self.methods, signals)
+
+    def _figures(
+        self, collected: Collected, batch: Batch, learned: Metrics, seconds: dict[str, float]
+    ) -> Metrics:
+        stats = collected.stats
+        return {
+            "reward": float(batch.returns.mean()),
+            "success": float(batch.success.mean()),
+            "turns_per_episode": batch.num_turns / batch.num_trajectories,
+            "invalid_actions": stats.invalid_rate,
+            **credit.group_report(batch),
+            **learned,
+            "env_steps": float(stats.env_steps),
+            "tokens_per_second": batch.num_tokens / sum(seconds.values()),
+            **{f"seconds_{phase}": value for phase, value in seconds.items()},
+            **{f"rollout/{name}": value for name, value in stats.as_metrics().items()},
+        }
+
+    def _report(self, figures: Metrics) -> None:
+        self.metrics.log(self.update, figures)
+        self.progress.row(self.update, figures)
+        for tracker in self.trackers:
+            tracker.log(self.update, figures)
+
+    def _restore(self) -> int:
+        checkpoint = load_latest(self.run.checkpoints)
+        if checkpoint is None:
+            return 0
+        checkpoint.restore(self.parts.learner)
+        return checkpoint.step
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM ends the rollout and saves; the second one kills."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.add_signal_handler(number, self._interrupt)
+        try:
+            yield
+        finally:
+            self._release_signals(loop)
+
+    def _interrupt(self) -> None:
+        self.stopping = True
+        self.progress.note("stopping: the last complete update is being saved")
+        self._release_signals(asyncio.get_running_loop())
+        if self._rollout is not None:
+            self._rollout.cancel()
+
+    @staticmethod
+    def _release_signals(loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.remove_signal_handler(number)
+
+
+def train(
+    config: Config, run: RunDirectory, parts: Parts, progress: Progress | None = None
+) -> bool:
+    """Train a run to its end; return False if it was interrupted (and can be resumed)."""
+    trainer = Trainer(config, run, parts, progress)
+
+    async def main() -> bool:
+        try:
+            await trainer.parts.sync(trainer.update)
+            return await trainer.fit()
+        finally:
+            await trainer.close()
+
+    return asyncio.run(main())
+
+
+def default_run_directory(config: Config) -> Path:
+    """Return `runs/ENV-CREDIT-TIME`, a name that says what the run is."""
+    words = [entry if isinstance(entry, str) else next(iter(entry)) for entry in config.credit]
+    env = config.env.name.rpartition(":")[2].lower()
+    return Path("runs") / f"{env}-{'-'.join(words)}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _with_rewards(batch: Batch, rewards: Floats) -> Batch:
+    returns = np.zeros(batch.num_trajectories)
+    np.add.at(returns, batch.trajectory_of_turn(), rewards)
+    return dataclasses.replace(batch, rewards=rewards, returns=returns)
+
+
+@contextlib.contextmanager
+def _clock(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[phase] = time.monotonic() - started
