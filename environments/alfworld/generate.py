@@ -99,6 +99,8 @@ def _draw_task(level: Level, dice: Dice) -> _Task | None:
         return None
     room = room_kinds()[dice.pick(rooms)]
     furniture = _full_furniture(room, dice)
+    if level.receptacles is not None and len(furniture) < level.receptacles[0]:
+        return None
     types = frozenset(furniture)
     if task_type is TaskType.LOOK:
         hosts = [place for place in object_kinds()[LAMP].lies if place in types]
