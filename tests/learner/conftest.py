@@ -48,13 +48,16 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def make_model() -> Callable[..., Path]:
+    return build_model
+
+
+@pytest.fixture
 def policy(model_dir: Path) -> Policy:
     return load_policy(PolicyConfig(model=str(model_dir)), device="cpu")
 
 
-def random_turn(
-    rng: np.random.Generator, *, starts: bool, restricted: bool, prompt: int | None = None
-) -> Turn:
+def random_turn(rng: np.random.Generator, *, starts: bool, restricted: bool) -> Turn:
     """Return a turn of random ids; restricted ones were drawn from sets of 1 to 5 ids."""
     response = int(rng.integers(1, 5))
     ids = rng.integers(0, VOCABULARY, response).astype(np.int32)
@@ -71,12 +74,11 @@ def random_turn(
         allowed = Allowed(
             np.concatenate(sets).astype(np.int32), np.array([len(s) for s in sets], np.int32)
         )
-    length = int(rng.integers(1, 9)) if prompt is None else prompt
     return Turn(
         "seen",
         "done",
         reward=float(rng.integers(0, 2)),
-        prompt_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
+        prompt_ids=rng.integers(0, VOCABULARY, int(rng.integers(1, 9))).astype(np.int32),
         response_ids=ids,
         logprobs=-rng.random(response).astype(np.float32),
         allowed=allowed,
@@ -84,24 +86,26 @@ def random_turn(
     )
 
 
+def random_batch(
+    trajectories: int = 6,
+    *,
+    seed: int = 0,
+    restricted: bool = False,
+    windowed: bool = False,
+    turns: tuple[int, int] = (1, 6),
+) -> Batch:
+    """Return random trajectories of 1 to 5 turns, two to a group."""
+    rng = np.random.default_rng(seed)
+    episodes = []
+    for i in range(trajectories):
+        played = [
+            random_turn(rng, starts=k == 0 or windowed, restricted=restricted)
+            for k in range(int(rng.integers(*turns)))
+        ]
+        episodes.append(Trajectory(f"t{i}", f"g{i // 2}", "task", played, Outcome.SUCCESS))
+    return Batch.from_trajectories(episodes)
+
+
 @pytest.fixture
 def make_batch() -> Callable[..., Batch]:
-    def make(
-        trajectories: int = 6,
-        *,
-        seed: int = 0,
-        restricted: bool = False,
-        windowed: bool = False,
-        turns: tuple[int, int] = (1, 6),
-    ) -> Batch:
-        rng = np.random.default_rng(seed)
-        episodes = []
-        for i in range(trajectories):
-            played = [
-                random_turn(rng, starts=k == 0 or windowed, restricted=restricted)
-                for k in range(int(rng.integers(*turns)))
-            ]
-            episodes.append(Trajectory(f"t{i}", f"g{i // 2}", "task", played, Outcome.SUCCESS))
-        return Batch.from_trajectories(episodes)
-
-    return make
+    return random_batch
