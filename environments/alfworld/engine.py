@@ -72,6 +72,7 @@ class Engine:
         self.won = is_won(game, self.state)
         self._local: dict[str, Command] | None = None
         self._admissible: list[str] | None = None
+        self._layout: str | None = None
 
     def introduction(self) -> str:
         """Return the text that begins an episode: the room and the task."""
@@ -114,11 +115,13 @@ class Engine:
         self.game, state = snapshot
         self.state = state.copy()
         self.won = is_won(self.game, self.state)
-        self._local = self._admissible = None
+        self._local = self._admissible = self._layout = None
 
     def state_key(self) -> str:
         """Return text that is equal exactly when the game and the situation are equal."""
-        return self.state.key(self.game.id)
+        if self._layout is None:
+            self._layout = self.state.layout()
+        return self.state.key(self.game.id, self._layout)
 
     def _sorted_commands(self) -> list[str]:
         """Merge the commands that hold everywhere with those that depend on the situation."""
@@ -230,6 +233,7 @@ class Engine:
 
     def _move_object(self, verb: Verb, item: int, receptacle: int) -> str:
         game, state = self.game, self.state
+        self._layout = None
         here = 1 << state.place
         inside = state.contents[receptacle]
         if verb is Verb.TAKE:

@@ -6,9 +6,32 @@ use from several threads.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from agentrl.errors import MissingExtraError
+
+
+def stock_rules() -> tuple[str, str]:
+    """Return the domain and the grammar of the installed package, for `export.to_game_file`.
+
+    They differ from the official games' own in details; for exact comparisons use the games' own.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+    """
+    try:
+        from alfworld.info import ALFRED_PDDL_PATH, ALFRED_TWL2_PATH
+    except ImportError as error:
+        raise _missing(error) from error
+    domain = Path(ALFRED_PDDL_PATH).read_text(encoding="utf-8")
+    grammar = Path(ALFRED_TWL2_PATH).read_text(encoding="utf-8")
+    return domain, grammar.replace("Your task is to: UNKNOWN GOAL.", "@@TASK@@")
+
+
+def _missing(error: ImportError) -> MissingExtraError:
+    package = error.name or "textworld"
+    return MissingExtraError(package, "alfworld", "comparing with the original ALFWorld")
 
 
 class Original:
@@ -28,9 +51,7 @@ class Original:
             infos = textworld.EnvInfos(won=True, admissible_commands=True)
             self._env: Any = AlfredDemangler(PddlEnv(infos))
         except ImportError as error:
-            raise MissingExtraError(
-                error.name or "textworld[pddl]", "alfworld", "comparing with the original ALFWorld"
-            ) from error
+            raise _missing(error) from error
         self._state: Any = None
 
     def reset(self, game_file: dict[str, object]) -> str:
