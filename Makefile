@@ -1,0 +1,78 @@
+# Everything runs in .venv, which the targets make and keep up to date by themselves.
+# A stamp file per extra says that it is installed as pyproject.toml asks.
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(VENV)/bin
+
+# The one version the whole suite was run with; pyproject.toml admits a range around it.
+TORCH ?= torch==2.13.0
+# Extra pip arguments for PyTorch alone. On a machine without a GPU the CPU build saves gigabytes:
+# PIP_TORCH_ARGS="--index-url URL", with the URL that PyTorch's own install page gives for "CPU".
+PIP_TORCH_ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --prefer-binary --no-compile
+
+PYTEST_ARGS ?=
+
+.PHONY: help setup quickstart test lint format docs bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make quickstart   from nothing to an agent that has learned, on a CPU"
+	@echo "make test         the test suite, with coverage"
+	@echo "make setup        .venv with everything a contributor needs"
+	@echo "make lint         ruff and mypy"
+	@echo "make format       let ruff rewrite the code"
+	@echo "make docs         the documentation, into site/"
+	@echo "make bench        the benchmarks"
+	@echo "make clean        remove what the other targets made, except .venv and runs"
+
+setup: $(VENV)/.dev
+
+quickstart: $(VENV)/.train
+	@$(BIN)/agentrl quickstart
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.docs
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+bench: $(VENV)/.test
+	@set -e; for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+clean:
+	rm -rf build dist site .coverage .coverage.* coverage.xml .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find agentrl environments tools sandboxes tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: agentrl needs Python 3.11 or newer, $(PYTHON) is older; set PYTHON=…" >&2; exit 2; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: | $(VENV)/.python
+	@echo "installing PyTorch"
+	@$(PIP) $(PIP_TORCH_ARGS) "$(TORCH)"
+	@touch $@
+
+$(VENV)/.train $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.torch
+	@echo "installing agentrl[$*] into $(VENV)"
+	@$(PIP) --editable ".[$*]"
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.python
+	@echo "installing agentrl[docs] into $(VENV)"
+	@$(PIP) --editable ".[docs]"
+	@touch $@
