@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes that happen whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agentrl.errors import DataError
+
+
+def append_whole(file: int, data: bytes) -> None:
+    """Append to an open file; where that fails, the file ends where it did before.
+
+    Args:
+        file: Descriptor of a file opened with O_APPEND.
+        data: Written with one system call wherever the system takes it in one.
+
+    Raises:
+        OSError: The disk is full or gone.
+    """
+    end = os.fstat(file).st_size
+    try:
+        written = 0
+        while written < len(data):
+            written += os.write(file, data[written:])
+    except OSError:
+        os.ftruncate(file, end)
+        raise
 
 
 @contextmanager

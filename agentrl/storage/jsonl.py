@@ -17,6 +17,7 @@ from typing import BinaryIO, Self
 import zstandard
 
 from agentrl.errors import DataError
+from agentrl.storage.atomic import append_whole
 from agentrl.storage.record import MalformedError, decode, encode
 from agentrl.trajectory import Trajectory
 
@@ -138,13 +139,9 @@ class Writer:
 
     def _append(self, data: bytes) -> None:
         file = self._open()
-        end = os.fstat(file).st_size
         try:
-            written = 0
-            while written < len(data):
-                written += os.write(file, data[written:])
+            append_whole(file, data)
         except OSError as error:
-            os.ftruncate(file, end)
             raise self._failure(error) from None
 
     def _mend(self) -> None:

@@ -1,0 +1,95 @@
+"""Evaluates a policy from its files: what `agentrl eval` does, as a function."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agentrl import registry
+from agentrl.config import PolicyConfig
+from agentrl.evaluation.conditions import Conditions
+from agentrl.evaluation.evaluate import Progress, evaluate
+from agentrl.evaluation.panel import Panel
+from agentrl.evaluation.report import Report
+from agentrl.evaluation.target import Target
+
+
+def evaluate_target(
+    target: Target,
+    *,
+    split: str | None = None,
+    attempts: int | None = None,
+    tasks: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Report:
+    """Load a policy, play the panel and return the report.
+
+    Args:
+        target: See `agentrl.evaluation.target.find_target`.
+        split: None: `evaluation.split` of the settings.
+        attempts: Per task; None: `evaluation.attempts`.
+        tasks: Size of the panel; None: `evaluation.tasks`.
+        options: Environment options on top of those in the settings.
+        on_progress: Called after each attempt.
+
+    Raises:
+        AgentRLError: The policy, environment or panel cannot be used; see `evaluate`.
+    """
+    from agentrl.dialogue.factory import build_dialogue
+    from agentrl.learner.policy import load_policy
+    from agentrl.parts import build_engine
+
+    config = target.config
+    conditions = Conditions.of(config, target.policy, split=split, options=dict(options or {}))
+    panel = panel_of(conditions, target, tasks)
+    settings = PolicyConfig(model=target.model, dtype=config.policy.dtype)
+    policy = load_policy(settings, seed=config.seed)
+
+    async def play() -> Report:
+        engine = build_engine(config.engine, policy)
+        try:
+            return await evaluate(
+                conditions,
+                engine,
+                build_dialogue(policy.tokenizer, config.dialogue, engine.context_length),
+                panel,
+                results_path=conditions.results_file(target.folder),
+                attempts=config.evaluation.attempts if attempts is None else attempts,
+                rollout=config.rollout,
+                on_progress=on_progress,
+            )
+        finally:
+            await engine.close()
+
+    return asyncio.run(play())
+
+
+def panel_of(conditions: Conditions, target: Target, tasks: int | None) -> Panel:
+    """Return the panel of a target's folder, written there when it is new.
+
+    Raises:
+        TaskError: No such split, or a task has changed since the panel was written.
+        ConfigError: The environment has no such option.
+    """
+    options = {"split": conditions.split, **conditions.options}
+    env = registry.make(conditions.environment, **options)
+    try:
+        return Panel.keep(
+            conditions.panel_file(target.folder),
+            conditions.environment,
+            env.tasks,
+            conditions.split,
+            target.config.evaluation.tasks if tasks is None else tasks,
+        )
+    finally:
+        env.close()
+
+
+def with_seed(target: Target, seed: int | None) -> Target:
+    """Return a target whose attempts are seeded by `seed`; None changes nothing."""
+    if seed is None:
+        return target
+    return dataclasses.replace(target, config=target.config.model_copy(update={"seed": seed}))
