@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agentrl.batch import Batch
+from agentrl.config import LearnerConfig, PolicyConfig
+from agentrl.errors import MissingExtraError, ModelError
+from agentrl.learner import policy as module
+from agentrl.learner.learner import Learner
+from agentrl.learner.policy import Policy, Reference, load_policy, load_tokenizer, resolve_model
+
+
+@pytest.fixture
+def copied(model_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_dir, tmp_path / "model"))
+
+
+def load(directory: Path, **settings: object) -> Policy:
+    return load_policy(PolicyConfig(model=str(directory), **settings))  # type: ignore[arg-type]
+
+
+def refusal(directory: Path | str) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_policy(PolicyConfig(model=str(directory)))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_loads_a_directory(model_dir: Path) -> None:
+    policy = load(model_dir)
+    assert policy.model.dtype is torch.float32
+    assert policy.tokenizer.encode("w3 w4") == [3, 4]
+    assert not policy.model.training
+    assert policy.path == str(model_dir)
+    assert policy.device.type == "cpu"
+
+
+def test_dropout_is_switched_off(copied: Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.5}))
+    policy = load(copied)
+    policy.model.train()
+    ids = torch.arange(8)[None]
+    assert torch.equal(policy.model(ids).logits, policy.model(ids).logits)
+
+
+def test_weights_stored_in_bfloat16_are_cast(copied: Path) -> None:
+    load(copied).model.to(torch.bfloat16).save_pretrained(copied)
+    assert load(copied).model.dtype is torch.float32
+    with pytest.warns(UserWarning, match="rounded away"):
+        assert load(copied, dtype="bfloat16").model.dtype is torch.bfloat16
+
+
+def test_tiny_is_a_shipped_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "ASSETS", tmp_path)
+    with pytest.raises(ModelError, match="agentrl pretrain"):
+        resolve_model("tiny")
+    (tmp_path / "tiny").mkdir()
+    assert resolve_model("tiny") == tmp_path / "tiny"
+
+
+def test_names_that_may_be_on_the_hub_stay_names(tmp_path: Path) -> None:
+    assert resolve_model("org/name") == "org/name"
+    assert resolve_model(str(tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize("name", ["/no/such/model", "./missing", "a/b/c"])
+def test_a_path_that_is_not_there(name: str) -> None:
+    assert f"there is no model directory {name}" in refusal(name)
+
+
+def test_a_file_is_no_model(copied: Path) -> None:
+    assert "takes the directory" in refusal(copied / "config.json")
+
+
+def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    message = refusal("no-such-organisation-of-ours/no-such-model")
+    assert "Hugging Face Hub" in message
+    assert "set policy.model to the directory" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("config.json", "no config.json"),
+        ("tokenizer.json", "no tokenizer"),
+        ("model.safetensors", "model.safetensors"),
+    ],
+)
+def test_missing_files(copied: Path, name: str, expected: str) -> None:
+    (copied / name).unlink()
+    assert expected in refusal(copied)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("keep", [0, 0.5])
+def test_damaged_files(copied: Path, name: str, keep: float) -> None:
+    content = (copied / name).read_bytes()
+    (copied / name).write_bytes(content[: int(len(content) * keep)])
+    message = refusal(copied)
+    assert str(copied) in message
+    assert "again" in message
+
+
+def test_incomplete_weights_are_never_filled_with_noise(copied: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(copied / "model.safetensors")
+    dropped = "model.layers.1.mlp.up_proj.weight"
+    del weights[dropped]
+    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
+    assert dropped in refusal(copied)
+
+
+def test_saved_policy_loads_as_it_was(policy: Policy, tmp_path: Path) -> None:
+    policy.save(tmp_path / "saved")
+    again = load(tmp_path / "saved")
+    assert again.weights().keys() == policy.weights().keys()
+    assert all(torch.equal(again.weights()[n], w) for n, w in policy.weights().items())
+    assert load_tokenizer(tmp_path / "saved").encode("w5") == [5]
+
+
+def test_lora_trains_adapters_and_serves_merged_weights(
+    model_dir: Path, make_batch: Callable[..., Batch], tmp_path: Path
+) -> None:
+    policy, plain = load(model_dir, lora_rank=4), load(model_dir)
+    assert all("lora_" in name for name in policy.trainable())
+    frozen = {n: p.clone() for n, p in policy.model.named_parameters() if not p.requires_grad}
+    batch = make_batch(4)
+    learner = Learner(policy, LearnerConfig(learning_rate=1e-2, kl="loss"), seed=0)
+    learner.update(batch, np.ones(batch.num_turns))
+    after = dict(policy.model.named_parameters())
+    assert all(torch.equal(after[n], p) for n, p in frozen.items())
+
+    ids = torch.arange(12)[None]
+    policy.save(tmp_path / "merged")
+    merged = load(tmp_path / "merged")
+    assert merged.weights().keys() == plain.weights().keys() == policy.weights().keys()
+    assert not torch.allclose(merged.model(ids).logits, plain.model(ids).logits)
+    torch.testing.assert_close(
+        merged.model(ids).logits, policy.model(ids).logits, rtol=1e-4, atol=1e-4
+    )
+    # Serving leaves no rounding in the frozen weights.
+    assert all(torch.equal(after[n], p) for n, p in frozen.items())
+
+
+def test_lora_reference_is_the_base_without_a_copy(model_dir: Path) -> None:
+    policy, plain = load(model_dir, lora_rank=4), load(model_dir)
+    with torch.no_grad():
+        for parameter in policy.trainable().values():
+            parameter.add_(0.5)
+    ids = torch.arange(6)[None]
+    with Reference(policy).model() as reference:
+        assert reference is policy.base
+        torch.testing.assert_close(reference(ids).logits, plain.model(ids).logits)
+    assert not torch.allclose(policy.model(ids).logits, plain.model(ids).logits)
+
+
+def test_adapters_are_seeded_and_leave_the_global_stream_alone(model_dir: Path) -> None:
+    state = torch.get_rng_state()
+    first = load(model_dir, lora_rank=2).trainable()
+    second = load(model_dir, lora_rank=2).trainable()
+    assert all(torch.equal(p, second[n]) for n, p in first.items())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_full_reference_is_a_frozen_copy(policy: Policy) -> None:
+    reference = Reference(policy)
+    ids = torch.arange(6)[None]
+    before = policy.model(ids).logits.detach()
+    with torch.no_grad():
+        policy.model.model.norm.weight.mul_(2)
+    with reference.model() as model:
+        assert torch.equal(model(ids).logits, before)
+        assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_lora_without_peft(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"agentrl-framework\[lora\]"):
+        load(model_dir, lora_rank=4)
