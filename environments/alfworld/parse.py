@@ -49,7 +49,8 @@ def parse_game(
     places.extend(place for _, place in facts["atlocation"])
     places.extend(place for _, place in sorted(facts["objectatlocation"]))
     receptacles = _Numbering(sorted({fact[0] for fact in facts["receptacleatlocation"]}))
-    objects = _Numbering(sorted({fact[0] for fact in facts["objecttype"]}))
+    typed_or_placed = (*facts["objecttype"], *facts["inreceptacle"])
+    objects = _Numbering(sorted({fact[0] for fact in typed_or_placed}))
     names = _demangle({term for rows in facts.values() for row in rows for term in row})
     reader = _Reader(facts, receptacles, objects, places)
     return Game(
@@ -175,7 +176,7 @@ class _Reader:
             by_type[kind] |= self.receptacles.mask([receptacle])
         for receptacle_kind, object_kind in self._pairs("cancontain"):
             fits[object_kind] |= by_type[receptacle_kind]
-        return tuple(fits[self.object_type[o]] for o in self.objects.terms)
+        return tuple(fits[self.object_type.get(o, "")] for o in self.objects.terms)
 
     def traits(self) -> Traits:
         openable = (row[0] for row in self.facts.get("openable", ()))

@@ -6,7 +6,7 @@ all choices of object, receptacle and lamp. An object in the way is put down fir
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -40,19 +40,8 @@ def plan(engine: Engine) -> list[str] | None:
     """Return the commands that win a game from here, or None when it cannot be won."""
     if engine.won:
         return []
-    game, state = engine.game, engine.state
-    start = _Route((), state.place, state.opened)
-    held = state.held
-    routes: Iterator[_Route]
-    if held != NOTHING and not game.goal.objects >> held & 1:
-        routes = (
-            finished
-            for route in _put_down(game, start, held)
-            for finished in _solve(game, state, route, NOTHING)
-        )
-    else:
-        routes = _solve(game, state, start, held)
-    best = min(routes, key=lambda route: len(route.commands), default=None)
+    solver = _Solver(engine.game, engine.state)
+    best = min(solver.ways_to_win(), key=lambda way: len(way.commands), default=None)
     return list(best.commands) if best is not None else None
 
 
@@ -92,109 +81,115 @@ class _Route:
         return self.reach_into(game, receptacle).do(command)
 
 
-def _put_down(game: Game, route: _Route, held: int) -> list[_Route]:
-    """Return the shortest ways to get rid of an object, and those ending at each place."""
-    ways = [route.put(game, held, receptacle) for receptacle in members(game.accepts[held])]
-    ways.sort(key=lambda way: len(way.commands))
-    best: dict[int, _Route] = {}
-    for way in ways:
-        best.setdefault(way.place, way)
-    return list(best.values())
+@dataclass(frozen=True, slots=True)
+class _Solver:
+    """Lists all sensible ways to win from a situation."""
 
+    game: Game
+    state: State
 
-def _solve(game: Game, state: State, route: _Route, held: int) -> Iterator[_Route]:
-    """Return all sensible ways to win with empty hands or a wanted object in them."""
-    if game.goal.task_type is TaskType.LOOK:
-        yield from _solve_look(game, state, route, held)
-        return
-    wanted = [held] if held != NOTHING else []
-    wanted += [item for item in members(game.goal.objects & game.traits.pickupable) if item != held]
-    for receptacle in members(game.goal.receptacles):
-        for items in _choices(game, state, wanted, held, receptacle):
-            yield from _carry(game, state, route, held, items, receptacle)
-            yield from _treat_only(game, state, route, held, items, receptacle)
-
-
-def _choices(
-    game: Game, state: State, wanted: list[int], held: int, receptacle: int
-) -> Iterator[tuple[int, ...]]:
-    """Return which objects could be brought to a receptacle, in which order."""
-    if game.goal.task_type is not TaskType.TWO:
-        yield from ((item,) for item in wanted if held in (NOTHING, item))
-        return
-    inside = state.contents[receptacle]
-    missing = 2 - sum(item in inside for item in wanted)
-    outside = [item for item in wanted if item not in inside]
-    for items in permutations(outside, max(missing, 0)):
-        if held == NOTHING or held == items[0]:
-            yield items
-
-
-def _carry(
-    game: Game, state: State, route: _Route, held: int, items: tuple[int, ...], receptacle: int
-) -> Iterator[_Route]:
-    """Bring objects to a receptacle one after the other."""
-    routes = [route]
-    for item in items:
-        if not game.accepts[item] >> receptacle & 1:
+    def ways_to_win(self) -> Iterator[_Route]:
+        """Yield the ways to win; an object in the way is put down first."""
+        held = self.state.held
+        start = _Route((), self.state.place, self.state.opened)
+        if held == NOTHING or self.game.goal.objects >> held & 1:
+            yield from self._solve(start, held)
             return
-        fetched = routes if item == held else _fetch(game, state, routes, item)
-        treated = [way for route in fetched for way in _treat(game, state, route, item)]
-        routes = [way.put(game, item, receptacle) for way in treated]
-    yield from routes
+        for way in self._put_down(start, held):
+            yield from self._solve(way, NOTHING)
 
+    def _put_down(self, route: _Route, held: int) -> Iterable[_Route]:
+        """Return the shortest way to get rid of an object for each place where it can end."""
+        fits = members(self.game.accepts[held])
+        ways = [route.put(self.game, held, receptacle) for receptacle in fits]
+        best: dict[int, _Route] = {}
+        for way in sorted(ways, key=lambda way: len(way.commands)):
+            best.setdefault(way.place, way)
+        return best.values()
 
-def _treat_only(
-    game: Game, state: State, route: _Route, held: int, items: tuple[int, ...], receptacle: int
-) -> Iterator[_Route]:
-    """Treat an object that is in a second receptacle, the right one, at the same time.
+    def _solve(self, route: _Route, held: int) -> Iterator[_Route]:
+        """Yield the ways to win with empty hands or a wanted object in them."""
+        goal = self.game.goal
+        if goal.task_type is TaskType.LOOK:
+            yield from self._bring_to_light(route, held)
+            return
+        for receptacle in members(goal.receptacles):
+            for items in self._choices(held, receptacle):
+                yield from self._deliver(route, held, items, receptacle)
+                if len(items) == 1:
+                    yield from self._treat_only(route, held, items[0], receptacle)
 
-    Some official games put an object into two receptacles; taking it from one leaves it in the
-    other, and treating it in the hand is enough.
-    """
-    if len(items) != 1 or items[0] not in state.contents[receptacle]:
-        return
-    item = items[0]
-    fetched = [route] if item == held else _fetch(game, state, [route], item, avoid=receptacle)
-    for way in fetched:
-        yield from _treat(game, state, way, item)
+    def _choices(self, held: int, receptacle: int) -> Iterator[tuple[int, ...]]:
+        """Yield which objects could be brought to a receptacle, in which order."""
+        wanted = [held] if held != NOTHING else []
+        takeable = members(self.game.goal.objects & self.game.traits.pickupable)
+        wanted += [item for item in takeable if item != held]
+        if self.game.goal.task_type is not TaskType.TWO:
+            yield from ((item,) for item in wanted if held in (NOTHING, item))
+            return
+        inside = self.state.contents[receptacle]
+        missing = 2 - sum(item in inside for item in wanted)
+        outside = [item for item in wanted if item not in inside]
+        for items in permutations(outside, max(missing, 0)):
+            if held in (NOTHING, items[0]):
+                yield items
 
+    def _deliver(
+        self, route: _Route, held: int, items: tuple[int, ...], receptacle: int
+    ) -> Iterable[_Route]:
+        """Return the ways to bring objects to a receptacle, one after the other."""
+        routes = [route]
+        for item in items:
+            if not self.game.accepts[item] >> receptacle & 1:
+                return []
+            fetched = routes if item == held else self._fetch(routes, item)
+            treated = [way for each in fetched for way in self._treat(each, item)]
+            routes = [way.put(self.game, item, receptacle) for way in treated]
+        return routes
 
-def _fetch(
-    game: Game, state: State, routes: list[_Route], item: int, avoid: int = NOTHING
-) -> list[_Route]:
-    """Take an object from wherever it is."""
-    sources = [
-        number for number, inside in enumerate(state.contents) if item in inside and number != avoid
-    ]
-    return [route.take(game, item, source) for route in routes for source in sources]
+    def _treat_only(self, route: _Route, held: int, item: int, receptacle: int) -> Iterator[_Route]:
+        """Treat an object that is in a second receptacle, the right one, at the same time.
 
+        Some official games put an object into two receptacles; taking it from one leaves it in the
+        other, and treating it in the hand is enough.
+        """
+        if item not in self.state.contents[receptacle]:
+            return
+        for way in [route] if item == held else self._fetch([route], item, avoid=receptacle):
+            yield from self._treat(way, item)
 
-def _treat(game: Game, state: State, route: _Route, item: int) -> list[_Route]:
-    """Clean, heat or cool an object where the goal asks for it."""
-    traits = game.traits
-    verb, done, appliances = {
-        TaskType.CLEAN: ("clean", state.clean, traits.sinks),
-        TaskType.HEAT: ("heat", state.hot, traits.microwaves),
-        TaskType.COOL: ("cool", state.cool, traits.fridges),
-    }.get(game.goal.task_type, ("", -1, 0))
-    if done >> item & 1:
-        return [route]
-    return [
-        route.go(game, place).do(f"{verb} {game.objects[item]} with {game.receptacles[place]}")
-        for place in members(appliances)
-    ]
+    def _fetch(self, routes: Iterable[_Route], item: int, *, avoid: int = NOTHING) -> list[_Route]:
+        """Take an object from wherever it is."""
+        contents = enumerate(self.state.contents)
+        sources = [number for number, inside in contents if item in inside and number != avoid]
+        return [route.take(self.game, item, source) for route in routes for source in sources]
 
+    def _treat(self, route: _Route, item: int) -> list[_Route]:
+        """Clean, heat or cool an object where the goal asks for it."""
+        game, state = self.game, self.state
+        verb, done, appliances = {
+            TaskType.CLEAN: ("clean", state.clean, game.traits.sinks),
+            TaskType.HEAT: ("heat", state.hot, game.traits.microwaves),
+            TaskType.COOL: ("cool", state.cool, game.traits.fridges),
+        }.get(game.goal.task_type, ("", -1, 0))
+        if done >> item & 1:
+            return [route]
+        return [
+            route.go(game, place).do(f"{verb} {game.objects[item]} with {game.receptacles[place]}")
+            for place in members(appliances)
+        ]
 
-def _solve_look(game: Game, state: State, route: _Route, held: int) -> Iterator[_Route]:
-    """Bring a wanted object to a lamp and switch it on."""
-    items = [held] if held != NOTHING else members(game.goal.objects & game.traits.pickupable)
-    lit = state.toggled & game.goal.lamps
-    for item in items:
-        for way in [route] if item == held else _fetch(game, state, [route], item):
-            for number, inside in enumerate(state.contents):
-                for lamp in inside:
-                    if game.goal.lamps >> lamp & 1:
-                        there = way.go(game, number)
-                        is_lit = bool(lit >> lamp & 1)
-                        yield there if is_lit else there.do(f"use {game.objects[lamp]}")
+    def _bring_to_light(self, route: _Route, held: int) -> Iterator[_Route]:
+        """Bring a wanted object to a lamp and switch it on."""
+        goal, pickupable = self.game.goal, self.game.traits.pickupable
+        items = [held] if held != NOTHING else members(goal.objects & pickupable)
+        for item in items:
+            for way in [route] if item == held else self._fetch([route], item):
+                for number, inside in enumerate(self.state.contents):
+                    for lamp in inside:
+                        if goal.lamps >> lamp & 1:
+                            yield self._switch_on(way.go(self.game, number), lamp)
+
+    def _switch_on(self, route: _Route, lamp: int) -> _Route:
+        is_lit = self.state.toggled >> lamp & 1
+        return route if is_lit else route.do(f"use {self.game.objects[lamp]}")

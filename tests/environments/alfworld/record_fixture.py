@@ -26,13 +26,11 @@ WEIGHTS = {"go": 1, "examine": 2, "help": 0.1, "inventory": 0.5, "look": 1}
 NOT_ADMISSIBLE = ("go to nowhere 1", "LOOK", "take the moon", "open", " look  ", "use lamp")
 
 
-def record(
-    original: Original, level: int, seed: int, domain: str, grammar: str
-) -> dict[str, object]:
+def record(original: Original, level: int, seed: int, rules: tuple[str, str]) -> dict[str, object]:
     """Play one episode: chance mixed with the winning plan, which is followed at the end."""
     game, rng = generate(level, seed), random.Random(seed)
     engine = Engine(game)
-    introduction = original.reset(to_game_file(game, domain, grammar))
+    introduction = original.reset(to_game_file(game, *rules))
     steps = []
     for number in range(STEPS):
         winning = plan(engine) or ["look"]
@@ -70,7 +68,7 @@ def main() -> None:
     with FIXTURE.open("w", encoding="utf-8") as file:
         for level in LEVELS:
             for seed in range(SEEDS):
-                file.write(json.dumps(record(original, level, seed, domain, grammar)) + "\n")
+                file.write(json.dumps(record(original, level, seed, (domain, grammar))) + "\n")
 
 
 if __name__ == "__main__":
