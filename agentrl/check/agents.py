@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from agentrl import registry
 from agentrl.check.play import Frame, act, random_action, start
 from agentrl.check.report import Finding
 from agentrl.check.subject import Subject
 from agentrl.env import TextEnv
-from agentrl.errors import AgentRLError
-
-_EXPERTS: tuple[Any, ...] = (True, "planner", "search", "oracle")
-"""Values of the option `expert` tried, where the environment has it and none was given."""
 
 
 def measure_agents(subject: Subject) -> Finding:
@@ -28,7 +22,7 @@ def measure_agents(subject: Subject) -> Finding:
     random_wins, _ = _play_all(env, task_ids, lambda frame: random_action(frame, rng, noise=0.0))
     finding.figures["random_success"] = random_wins / len(task_ids)
     finding.figures["oracle_success"] = None
-    oracle = _with_expert(subject, task_ids[0])
+    oracle = subject.make_with_expert(task_ids[0])
     if oracle is None:
         finding.notes.append("no expert_action is offered, so no oracle was played")
         return finding
@@ -44,22 +38,6 @@ def measure_agents(subject: Subject) -> Finding:
     if random_wins > wins:
         finding.problems.append("a random agent solved more tasks than the expert")
     return finding
-
-
-def _with_expert(subject: Subject, task_id: str) -> TextEnv | None:
-    """Return an instance that offers `expert_action`, or None."""
-    settings: list[dict[str, Any]] = [{}]
-    known = registry.option_names(registry.load("environments", subject.name))
-    if "expert" not in subject.options and (known is None or "expert" in known):
-        settings += [{"expert": value} for value in _EXPERTS]
-    for setting in settings:
-        try:
-            env = subject.make(**setting)
-        except (AgentRLError, TypeError, ValueError):
-            continue
-        if start(env, task_id).info.get("expert_action") is not None:
-            return env
-    return None
 
 
 def _play_all(

@@ -9,7 +9,11 @@ import numpy as np
 
 from agentrl import registry
 from agentrl.env import TextEnv
+from agentrl.errors import AgentRLError
 from agentrl.tasks import task_seed
+
+_EXPERTS: tuple[Any, ...] = (True, "planner", "search", "oracle")
+"""Values of the option `expert` worth trying."""
 
 NO_LIMIT = 1_000_000
 """A limit on turns that no check reaches."""
@@ -42,6 +46,24 @@ class Subject:
         if max_turns is not None:
             env.max_turns = max_turns
         return env
+
+    def make_with_expert(self, task_id: str) -> TextEnv | None:
+        """Return an instance that offers `expert_action` in `task_id`, or None.
+
+        The option `expert` is tried where the environment has it and it was not given.
+        """
+        settings: list[dict[str, Any]] = [{}]
+        known = registry.option_names(registry.load("environments", self.name))
+        if "expert" not in self.options and (known is None or "expert" in known):
+            settings += [{"expert": value} for value in _EXPERTS]
+        for setting in settings:
+            try:
+                env = self.make(**setting)
+            except (AgentRLError, TypeError, ValueError):
+                continue
+            if env.reset(options={"task": task_id})[1].get("expert_action") is not None:
+                return env
+        return None
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return the random stream of one check."""

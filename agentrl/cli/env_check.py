@@ -82,7 +82,8 @@ def print_report(report: Any) -> None:
         for note in [finding.skipped or "", *finding.notes]:
             if note:
                 console.print(Text(f"         · {note}", style="dim"))
-    console.print(Text(_figures(report.figures)))
+    if any(value is not None for value in report.figures.values()):
+        console.print(Text(_figures(report.figures)))
     count = len(report.problems)
     console.print("no problems" if not count else f"{count} problem{'s' * (count > 1)}")
 
