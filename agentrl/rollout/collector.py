@@ -24,7 +24,7 @@ from agentrl.rollout.stats import RolloutStats
 from agentrl.rollout.worker_pool import WorkerPool
 from agentrl.trajectory import Outcome, Trajectory
 
-_LOOP_SHARE_SECONDS = 0.02
+_LOOP_SHARE_SECONDS = 0.05
 """All slots together let the event loop go round at least this often."""
 
 

@@ -39,8 +39,8 @@ class Episode:
     """Plays one attempt at a task and writes its turns into a trajectory."""
 
     __slots__ = (
-        "_breath_at", "_deadline", "_dialogue", "_environment", "_info", "_invalid",
-        "_observation", "_seed", "_settings", "_trajectory",
+        "_breath_at", "_config", "_deadline", "_dialogue", "_engine", "_environment", "_info",
+        "_invalid", "_observation", "_sampling", "_seed", "_settings", "_stats", "_trajectory",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,10 @@ class Episode:
         self._trajectory = trajectory
         self._seed = seed
         self._settings = settings
+        self._engine = settings.engine
+        self._config = settings.config
+        self._sampling = settings.sampling
+        self._stats = settings.stats
         self._observation = ""
         self._info: dict[str, Any] = {}
         self._invalid = 0
@@ -78,7 +82,7 @@ class Episode:
             EnvironmentFault: The environment failed, or (`DeadlineFault`) was too slow.
             EngineFault: The engine failed.
         """
-        limit = self._settings.config.episode_seconds
+        limit = self._config.episode_seconds
         if limit is None:
             return await self._play()
         self._deadline = _clock() + limit
@@ -107,7 +111,7 @@ class Episode:
         now = _clock()
         self._breath_at = now + self._settings.breath
         if now > self._deadline:
-            limit = self._settings.config.episode_seconds
+            limit = self._config.episode_seconds
             raise DeadlineFault(
                 f"the episode took longer than {limit:g} s (rollout.episode_seconds)"
             )
@@ -128,14 +132,14 @@ class Episode:
         completion = await self._generate(prompt)
         reply = self._dialogue.receive(completion)
         turn = self._record(prompt, completion, reply)
+        outcome = None
         if reply.valid:
             outcome = await self._act(turn, reply.action)
         else:
             self._observation = reply.problem or self._observation
-            outcome = None
         if not turn.valid:
             self._invalid += 1
-            self._settings.stats.invalid_turns += 1
+            self._stats.invalid_turns += 1
         if outcome is None:
             outcome = self._limit()
         if outcome is None:
@@ -143,8 +147,7 @@ class Episode:
         return outcome
 
     async def _generate(self, prompt: Prompt) -> Completion:
-        settings = self._settings
-        sampling = settings.sampling
+        sampling = self._sampling
         request = Request(
             prompt.ids,
             Sampling(
@@ -160,8 +163,8 @@ class Episode:
             self._info,
         )
         start = _clock()
-        completion = await settings.engine.generate(request)
-        settings.stats.generation_seconds += _clock() - start
+        completion = await self._engine.generate(request)
+        self._stats.generation_seconds += _clock() - start
         return completion
 
     def _record(self, prompt: Prompt, completion: Completion, reply: Reply) -> Turn:
@@ -180,7 +183,7 @@ class Episode:
             finish_reason=completion.finish_reason,
         )
         self._trajectory.turns.append(turn)
-        stats = self._settings.stats
+        stats = self._stats
         stats.turns += 1
         stats.tokens_sampled += len(completion.token_ids)
         stats.tokens_read += len(prompt.new_ids)
@@ -193,7 +196,7 @@ class Episode:
         start = _clock()
         result = await self._environment.step(action)
         self._spend(start)
-        self._settings.stats.env_steps += 1
+        self._stats.env_steps += 1
         observation, reward, terminated, truncated, info = _checked(result)
         turn.reward = reward
         turn.valid = not info.get("invalid", False)
@@ -206,7 +209,7 @@ class Episode:
 
     def _limit(self) -> Outcome | None:
         """Return an outcome where the turn just played was one too many."""
-        most = self._settings.config.max_invalid_actions
+        most = self._config.max_invalid_actions
         if most is not None and self._invalid >= most:
             return Outcome.INVALID_ACTION_LIMIT
         limit = self._environment.max_turns
@@ -230,8 +233,8 @@ class Episode:
     def _spend(self, start: float) -> None:
         """Book an environment call that began at `start`; one in process was not interrupted."""
         seconds = _clock() - start
-        self._settings.stats.env_seconds += seconds
-        limit = self._settings.config.turn_seconds
+        self._stats.env_seconds += seconds
+        limit = self._config.turn_seconds
         if limit is not None and seconds > limit:
             raise DeadlineFault(
                 f"an environment call took {seconds:.1f} s (rollout.turn_seconds is {limit:g})"
