@@ -50,10 +50,10 @@ class Progress:
         """Print the figures of one update."""
         if self._rows % _HEADER_EVERY == 0:
             titles = "".join(column.title.rjust(_WIDTH) for column in COLUMNS)
-            self._print(f"{'update':>11}{titles}{'time: ' + '/'.join(PHASES):>32}", "bold")
+            self._print(f"{'update':>11}{titles}{'seconds: ' + '/'.join(PHASES):>40}", "bold")
         self._rows += 1
         cells = "".join(_cell(metrics, column).rjust(_WIDTH) for column in COLUMNS)
-        self._print(f"{update:>5}/{self._updates:<5}{cells}{_split(metrics):>32}")
+        self._print(f"{update:>5}/{self._updates:<5}{cells}{_split(metrics):>40}")
 
     def note(self, text: str) -> None:
         """Print a line between rows."""
@@ -72,4 +72,4 @@ def _split(metrics: Metrics) -> str:
     seconds = [metrics.get(f"seconds_{phase}", 0.0) for phase in PHASES]
     total = sum(seconds)
     shares = "/".join(f"{value / total:.0%}" for value in seconds) if total else "-"
-    return f"{total:.1f}s {shares}"
+    return f"{total:.1f}: {shares}"

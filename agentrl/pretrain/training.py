@@ -142,7 +142,8 @@ class Pretraining:
 
 def _loss(model: Any, batch: Sequence[Demonstration], recipe: Recipe) -> tuple[torch.Tensor, float]:
     """Return the weighted cross-entropy and the share of expert tokens guessed right."""
-    width = max(len(episode.ids) for episode in batch)
+    # Few different widths keep compiled code and memory pools few.
+    width = -(-max(len(episode.ids) for episode in batch) // 64) * 64
     ids = torch.zeros(len(batch), width, dtype=torch.long)
     weights = torch.zeros(len(batch), width)
     learned = torch.zeros(len(batch), width, dtype=torch.bool)
