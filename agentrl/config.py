@@ -6,9 +6,10 @@ Defaults are the published settings of the field unless a comment says otherwise
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -227,9 +228,23 @@ def dump_config(config: Config) -> str:
 _SHORT = {"env": "name", "policy": "model", "engine": "name"}
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key written twice is an error, not the loss of the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key.value, str)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is written twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.load(path.read_bytes(), _Loader)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except yaml.YAMLError as error:
@@ -264,8 +279,12 @@ def _explain(problem: Mapping[str, Any]) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg']} (got {problem['input']!r})"
+        return f"{key}: {problem['msg']} (got {reprlib.repr(problem['input'])})"
     section: Any = Config
     for name in location[:-1]:
-        section = section.model_fields[name].annotation
+        annotation = section.model_fields[name].annotation
+        # An optional section is `Section | None`.
+        section = next(
+            (part for part in get_args(annotation) if part is not type(None)), annotation
+        )
     return f"unknown key {key!r}; {did_you_mean(location[-1], section.model_fields)}"
