@@ -37,6 +37,9 @@ from agentrl.engines.embedded.slots import SlotTable
 _CACHED_LENGTH = 2048
 """The default cache holds this many ids, or the context, for each sequence of a full batch."""
 
+_RESERVED_LENGTH = 1024
+"""Reserved for each sequence at the start, so that the pool need not be copied to grow."""
+
 
 class TransformersEngine:
     """Serves one policy from this process; see `agentrl.engines.base.Engine`.
@@ -81,8 +84,10 @@ class TransformersEngine:
             raise ConfigError(f"engine max_batch must be at least 1, not {max_batch}")
         if cache_tokens is None:
             cache_tokens = max_batch * min(self.context_length, _CACHED_LENGTH)
-        forward = build_forward(self.model)
+        forward = build_forward(self.model, self.context_length)
         self._pool = forward.pool
+        if not self._pool.zeroed:
+            self._pool.ensure(max_batch, min(self.context_length, _RESERVED_LENGTH))
         self._scheduler = Scheduler(
             forward,
             SlotTable(forward.pool, cache_tokens),

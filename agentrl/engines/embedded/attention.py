@@ -28,9 +28,17 @@ _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 class FlatStep:
     """The chunks of one forward pass, single-token ones first."""
 
-    def __init__(self, chunks: Sequence[Chunk], pool: KeyValuePool, device: torch.device) -> None:
+    def __init__(
+        self,
+        chunks: Sequence[Chunk],
+        pool: KeyValuePool,
+        device: torch.device,
+        *,
+        together: bool = False,
+    ) -> None:
         """Lay the chunks end to end; those with one id must come first."""
         self.pool = pool
+        self._together = together
         sizes = [len(chunk.ids) for chunk in chunks]
         self._singles = sizes.count(1)
         self._decoding = [(chunk.slot, chunk.end) for chunk in chunks[: self._singles]]
@@ -63,7 +71,7 @@ class FlatStep:
         """Attend from one token per sequence; query heads that share keys ride as rows."""
         if not self._decoding:
             return []
-        if query.is_cuda:
+        if self._together:
             return [self._decode_together(layer, query, scale, window)]
         keys, values = self.pool.rows[layer]
         outputs = []

@@ -33,19 +33,31 @@ class Forward(Protocol):
 class FlatForward:
     """All chunks in one pass without padding; the module's own layers, our attention."""
 
-    def __init__(self, model: Any) -> None:
-        """Serve `model`; its weights are shared, its configuration is not touched."""
+    def __init__(
+        self, model: Any, context_length: int = 0, *, together: bool | None = None
+    ) -> None:
+        """Serve `model`; its weights are shared, its configuration is not touched.
+
+        Args:
+            model: A causal language model.
+            context_length: Not needed: any length is served alike.
+            together: Decode all sequences in one padded attention call instead of one call each;
+                None: where calls are dear, that is not on a CPU.
+        """
+        del context_length
         attention.register()
-        self.pool = KeyValuePool()
+        device = next(model.parameters()).device
+        self._together = device.type != "cpu" if together is None else together
+        self.pool = KeyValuePool(zeroed=self._together)
         self._model = replica(model)
-        self._device = next(model.parameters()).device
+        self._device = device
         self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
         _set_attention(self._model, attention.NAME)
 
     @torch.inference_mode()
     def __call__(self, chunks: Sequence[Chunk]) -> Tensor:
         """Return the kept positions' logits, shape [kept, vocabulary], float32."""
-        step = attention.FlatStep(chunks, self.pool, self._device)
+        step = attention.FlatStep(chunks, self.pool, self._device, together=self._together)
         ends = np.cumsum([len(chunk.ids) for chunk in chunks])
         kept = torch.from_numpy(
             np.concatenate([np.arange(e - c.keep, e) for e, c in zip(ends, chunks, strict=True)])
@@ -72,7 +84,7 @@ def replica(model: Any) -> Any:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
 
 
-def build_forward(model: Any) -> Forward:
+def build_forward(model: Any, context_length: int) -> Forward:
     """Return the fastest forward pass that gives the same logits as the module's own.
 
     Raises:
@@ -81,7 +93,7 @@ def build_forward(model: Any) -> Forward:
     problems = []
     for build in (FlatForward, PaddedForward):
         try:
-            forward: Forward = build(model)
+            forward: Forward = build(model, context_length)
             gap = _probe(forward, model)
         except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             problems.append(f"{type(error).__name__}: {' '.join(str(error).split())[:120]}")

@@ -18,11 +18,16 @@ _ROWS = 32
 class PaddedForward:
     """Chunks as padded rows, through `past_key_values`, `position_ids` and a 4-D mask."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, context_length: int) -> None:
         """Serve `model`; its weights are shared."""
         from agentrl.engines.embedded.forward import replica
 
-        self.pool = KeyValuePool()
+        window = getattr(model.config.get_text_config(), "sliding_window", None)
+        if window is not None and window < context_length:
+            raise NotImplementedError(
+                f"with this model's attention, a context above its sliding window of {window}"
+            )
+        self.pool = KeyValuePool(zeroed=True)
         self._model = replica(model)
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype

@@ -34,11 +34,18 @@ class Chunk:
 class KeyValuePool:
     """One tensor of keys and one of values per layer, shape [slots, heads, length, head size].
 
-    Layers are allocated when first written, in the shape and type the model gives. Memory that
-    no sequence has reached is reserved but, on a CPU, not touched.
+    Layers are allocated when first written, in the shape and type the model gives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, zeroed: bool) -> None:
+        """Start empty.
+
+        Args:
+            zeroed: Whether what no sequence has written reads as zero. Needed where padding is
+                read: masked values are multiplied by zero, and zero times NaN is NaN. Without it
+                a CPU reserves memory but does not touch it before it is used.
+        """
+        self.zeroed = zeroed
         self.slots = 0
         self.length = 0
         self.rows: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
@@ -85,13 +92,14 @@ class KeyValuePool:
         self._layers.clear()
 
     def _empty(self, like: Tensor) -> Tensor:
-        # Zeros and not garbage: masked values are multiplied by zero, and zero times NaN is NaN.
         shape = (self.slots, like.shape[1], self.length, like.shape[2])
-        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+        build = torch.zeros if self.zeroed else torch.empty
+        return build(shape, dtype=like.dtype, device=like.device)
 
     def _grown(self, old: Tensor) -> Tensor:
         slots, heads, length, size = old.shape
-        new = old.new_zeros((self.slots, heads, self.length, size))
+        shape = (self.slots, heads, self.length, size)
+        new = old.new_zeros(shape) if self.zeroed else old.new_empty(shape)
         new[:slots, :, :length] = old
         return new
 
