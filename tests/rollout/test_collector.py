@@ -359,3 +359,30 @@ def test_a_collector_outlives_its_event_loop():
     for _ in range(2):
         collected = asyncio.run(it.collect(requests(2, 2)))
         assert len(collected.trajectories) == 4
+
+
+async def test_an_environment_that_cannot_be_made_is_a_loss_and_a_users_mistake_is_not():
+    def broken():
+        raise OSError("no disk")
+
+    with pytest.raises(EnvironmentFault, match="raised OSError in making it: no disk"):
+        await collector(ScriptEngine(climb), env=broken, retries=0).collect(requests(1, 1))
+
+    def mistaken():
+        raise ConfigError("no such option")
+
+    with pytest.raises(ConfigError, match="no such option"):
+        await collector(ScriptEngine(climb), env=mistaken).collect(requests(1, 1))
+
+
+async def test_closing_closes_the_environments_whatever_they_raise():
+    closed = []
+
+    class Stubborn(Ladder):
+        def close(self):
+            closed.append(self)
+            raise RuntimeError("never")
+
+    async with collector(ScriptEngine(climb), env=Stubborn) as it:
+        await it.collect(requests(1, 2))
+    assert closed
