@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,8 +59,12 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def _row(name: str, a: float, b: float, difference: Difference) -> tuple[str, ...]:
-    known = not math.isnan(difference.low)
-    interval = f"{difference.low:+.3f} to {difference.high:+.3f}" if known else "unknown"
-    detectable = f"{difference.detectable:.3f}" if known else "unknown"
-    values = (f"{a:.3f}", f"{b:.3f}", f"{difference.value:+.3f}")
-    return (name, *values, interval, f"{difference.p_value:.2g}", detectable)
+    return (
+        name,
+        f"{a:.3f}",
+        f"{b:.3f}",
+        f"{difference.value:+.3f}",
+        f"{difference.low:+.3f} to {difference.high:+.3f}",
+        f"{difference.p_value:.2g}",
+        f"{difference.detectable:.3f}",
+    )

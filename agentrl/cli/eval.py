@@ -95,8 +95,9 @@ def print_report(report: Report) -> None:
     """Print a report for people."""
     conditions = report.conditions
     settings = ", ".join(f"{key}={value}" for key, value in conditions.options.items())
+    held_out = {True: ", held out", False: ", open to training", None: ""}[report.held_out]
     print(
-        f"{conditions.environment} · split {conditions.split}"
+        f"{conditions.environment} · split {conditions.split}{held_out}"
         f"{f' ({settings})' if settings else ''} · policy {conditions.policy} · "
         f"{report.tasks} tasks x {_count(report.attempts, 'attempt')} · "
         f"temperature {conditions.sampling.get('temperature', 1.0):g}"
@@ -127,7 +128,7 @@ def _remarks(report: Report) -> Iterator[str]:
         yield "intervals count tasks, not attempts: attempts at one task are not independent"
     if report.faults:
         kinds = ", ".join(f"{kind} {count}" for kind, count in report.faults.items())
-        yield f"failures of infrastructure, not scored: {kinds}"
+        yield f"failures of infrastructure, never scored, played again or missing: {kinds}"
     if report.missing:
         first = report.missing[0]
         yield (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -54,7 +53,7 @@ class Comparison:
     """What else differs between the two, or makes the comparison weak."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the comparison as plain JSON; unknown figures are null."""
+        """Return the comparison as plain JSON."""
         return {
             "a": _side(self.a),
             "b": _side(self.b),
@@ -241,8 +240,6 @@ def describe(comparison: Comparison) -> str:
             f"B succeeds {more} often than A: the 95% interval of the difference excludes 0 "
             f"(p = {difference.p_value:.2g})."
         )
-    if math.isnan(difference.detectable):
-        return "Nothing can be said about the difference."
     return (
         "No difference in success is shown. That does not make the two equal: with these "
         f"{comparison.tasks} tasks a true difference has to be about {difference.detectable:.2f} "

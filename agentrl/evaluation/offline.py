@@ -44,7 +44,7 @@ def evaluate_target(
 
     config = target.config
     conditions = Conditions.of(config, target.policy, split=split, options=dict(options or {}))
-    panel = panel_of(conditions, target, tasks)
+    panel, held_out = panel_of(conditions, target, tasks)
     settings = PolicyConfig(model=target.model, dtype=config.policy.dtype)
     policy = load_policy(settings, seed=config.seed)
 
@@ -64,11 +64,15 @@ def evaluate_target(
         finally:
             await engine.close()
 
-    return asyncio.run(play())
+    return dataclasses.replace(asyncio.run(play()), held_out=held_out)
 
 
-def panel_of(conditions: Conditions, target: Target, tasks: int | None) -> Panel:
-    """Return the panel of a target's folder, written there when it is new.
+def panel_of(
+    conditions: Conditions, target: Target, tasks: int | None = None
+) -> tuple[Panel, bool]:
+    """Return the panel of a target's folder, and whether its split is held out.
+
+    A new panel is written down in the folder.
 
     Raises:
         TaskError: No such split, or a task has changed since the panel was written.
@@ -77,13 +81,14 @@ def panel_of(conditions: Conditions, target: Target, tasks: int | None) -> Panel
     options = {"split": conditions.split, **conditions.options}
     env = registry.make(conditions.environment, **options)
     try:
-        return Panel.keep(
+        panel = Panel.keep(
             conditions.panel_file(target.folder),
             conditions.environment,
             env.tasks,
             conditions.split,
             target.config.evaluation.tasks if tasks is None else tasks,
         )
+        return panel, env.tasks.is_held_out(conditions.split)
     finally:
         env.close()
 

@@ -31,7 +31,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """B minus A, with its 95% interval; NaN where the data cannot say."""
+    """B minus A, with its 95% interval."""
 
     value: float
     low: float
@@ -48,10 +48,9 @@ class Difference:
         """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
-    def as_dict(self) -> dict[str, float | None]:
-        """Return plain JSON: NaN becomes null."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {name: None if math.isnan(value) else value for name, value in values.items()}
+    def as_dict(self) -> dict[str, float]:
+        """Return plain JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def paired_difference(
@@ -62,14 +61,14 @@ def paired_difference(
     Args:
         a: Mean result of each common task in A, shape [tasks], at least one.
         b: The same tasks in B, shape [tasks].
-        span: How far apart two results can be: 1 for success rates. None: as far as any two of
-            the results given.
+        span: How far apart two results can be: 1 for success rates. None: as far apart as those
+            given and 0 are; 1 where all are 0.
         seed: Seeds the resampling.
         resamples: How often the tasks are drawn anew.
     """
     differences = np.asarray(b, np.float64) - np.asarray(a, np.float64)
     if span is None:
-        span = float(np.ptp(np.concatenate([a, b])))
+        span = float(np.ptp(np.concatenate([a, b, [0.0]]))) or 1.0
     n, value = len(differences), float(differences.mean())
     if np.ptp(differences) <= _ROUNDING * max(1.0, span):
         return _without_spread(value, n, span)
@@ -113,8 +112,6 @@ def detectable_difference(spread: float, tasks: int) -> float:
 
 def _without_spread(value: float, n: int, span: float) -> Difference:
     share = 1 - 0.05 ** (1 / n)
-    if span == 0:
-        return Difference(value, math.nan, math.nan, 1.0, 0.5, math.nan)
     # One more task that had come out otherwise by the whole span is the least to reckon with.
     floor = span * math.sqrt(1 / (n + 1))
     return Difference(

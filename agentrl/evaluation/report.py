@@ -59,6 +59,8 @@ class Report:
     """Attempts taken from an earlier evaluation that was stopped."""
     results: Path | None = None
     """The file with every attempt."""
+    held_out: bool | None = None
+    """Whether the split is held out from training; None: not looked up."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON; unknown figures are null."""
@@ -67,6 +69,7 @@ class Report:
             "environment": conditions.environment,
             "options": conditions.options,
             "split": conditions.split,
+            "held_out": self.held_out,
             "policy": conditions.policy,
             "sampling": conditions.sampling,
             "seed": conditions.seed,

@@ -139,10 +139,8 @@ def _proportion(means: Floats, most: int) -> Estimate:
     if n == 0:
         return UNKNOWN
     p = min(1.0, max(0.0, float(means.mean())))
-    effective = float(n)
-    repeated = most > n and n > 1
-    if repeated and 0 < p < 1:
-        variance = float(means.var(ddof=1)) / n
-        effective = min(max(p * (1 - p) / variance, n), most) if variance > 0 else float(most)
-    low, high = wilson(p, effective, t95(n - 1) if repeated else Z95)
-    return Estimate(p, low, high)
+    if most <= n or n == 1 or p in (0.0, 1.0):
+        return Estimate(p, *wilson(p, n))
+    variance = float(means.var(ddof=1)) / n
+    effective = min(max(p * (1 - p) / variance, n), most) if variance > 0 else float(most)
+    return Estimate(p, *wilson(p, effective, t95(n - 1)))

@@ -90,6 +90,7 @@ def test_evaluating_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["eval", str(run)]) == 0
     shown = capsys.readouterr().out
     assert "0 attempts in" in shown
+    assert "split test, held out" in shown
     assert "12 more from an earlier evaluation" in shown
     for word in ("success", "score", "pass@2", "95% interval", "turns", str(results)):
         assert word in shown
@@ -104,11 +105,12 @@ def test_every_setting_has_its_say(run: Path, capsys: pytest.CaptureFixture[str]
     assert report["options"] == {"prize": 2.5, "broken": ["train/1"]}
     assert report["sampling"]["temperature"] == 0
     assert report["seed"] == 9
+    assert report["held_out"] is False
     assert [m["task"] for m in report["missing"]] == ["train/1"]
     assert main(["eval", str(run), *words, "sampling.temperature=0"]) == 0
     shown = capsys.readouterr().out
     assert "MISSING: 1 attempt, first train/1" in shown
-    assert "failures of infrastructure, not scored: env_error" in shown
+    assert "never scored, played again or missing: env_error" in shown
 
 
 def test_the_initial_policy_and_a_bare_model(

@@ -117,11 +117,11 @@ def test_few_tasks_cannot_be_very_significant() -> None:
     assert difference.p_value >= 0.25
 
 
-def test_scores_all_alike_say_nothing() -> None:
-    difference = paired_difference(np.zeros(4), np.zeros(4))
-    assert math.isnan(difference.low)
-    assert difference.as_dict()["detectable"] is None
-    assert not difference.is_significant
+def test_scores_all_alike_are_no_certainty() -> None:
+    for score, span in ((0.0, 1.0), (10.0, 10.0)):
+        difference = paired_difference(np.full(4, score), np.full(4, score))
+        assert difference == paired_difference(np.zeros(4), np.zeros(4), span=span)
+        assert difference.low < 0 < difference.high
 
 
 def test_rounding_is_not_spread() -> None:
