@@ -28,7 +28,7 @@ from typing import Any, TypedDict
 import gymnasium
 import numpy as np
 
-from agentrl.errors import TaskError
+from agentrl.errors import ConfigError, TaskError
 from agentrl.spaces import FreeText
 from agentrl.tasks import Task, TaskSet, task_seed
 
@@ -91,8 +91,13 @@ class TextEnv(gymnasium.Env[str, str]):
 
         Raises:
             TaskError: The task set has no such split.
+            ConfigError: The limit or the render mode makes no sense.
         """
         self.tasks.size(split)
+        if max_turns is not None and max_turns < 1:
+            raise ConfigError(f"max_turns must be at least 1, not {max_turns!r}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ConfigError(f"render_mode must be None or 'ansi', not {render_mode!r}")
         self.split = split
         self.max_turns = max_turns if max_turns is not None else type(self).max_turns
         self.render_mode = render_mode
