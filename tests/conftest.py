@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _BESIDE_THE_CLONE = REPOSITORY.parent / "shared" / "data"
@@ -16,6 +17,10 @@ if "AGENTRL_DATA" not in os.environ and _BESIDE_THE_CLONE.is_dir():
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# No test asserts wall-clock time, not even through Hypothesis: a busy machine is no failure.
+settings.register_profile("agentrl", deadline=None)
+settings.load_profile("agentrl")
 
 
 def pytest_configure(config: pytest.Config) -> None:
