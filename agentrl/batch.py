@@ -210,28 +210,33 @@ def _offsets(lengths: Iterable[int]) -> Ints:
 
 def _token_columns(turns: Sequence[Turn]) -> dict[str, Any]:
     """Return the token-level columns: prompt and response of every turn, one after the other."""
-    ids: list[npt.NDArray[Any]] = []
-    sampled: list[npt.NDArray[Any]] = []
-    logprobs: list[npt.NDArray[Any]] = []
-    allowed: list[npt.NDArray[Any]] = []
-    counts: list[npt.NDArray[Any]] = []
-    for turn in turns:
-        prompt, response = len(turn.prompt_ids), len(turn.response_ids)
-        ids += (turn.prompt_ids, turn.response_ids)
-        sampled += (np.zeros(prompt, np.bool_), np.ones(response, np.bool_))
-        drawn = turn.logprobs if len(turn.logprobs) else np.full(response, np.nan, np.float32)
-        logprobs += (np.zeros(prompt, np.float32), drawn)
-        free = np.zeros(response, np.int32)
-        counts += (np.zeros(prompt, np.int32), turn.allowed.counts if turn.allowed else free)
-        if turn.allowed:
-            allowed.append(turn.allowed.ids)
+    lengths = [n for t in turns for n in (len(t.prompt_ids), len(t.response_ids))]
+    sampled = np.repeat(np.tile([False, True], len(turns)), lengths)
+    logprobs = np.zeros(len(sampled), np.float32)
+    logprobs[sampled] = _join([_drawn(turn) for turn in turns], np.float32)
+    restricted = [turn.allowed for turn in turns if turn.allowed]
+    counts = np.zeros(len(sampled), np.int32)
+    if restricted:
+        counts[sampled] = _join([_allowed_counts(turn) for turn in turns], np.int32)
     return {
-        "token_ids": _join(ids, np.int32),
-        "sampled": _join(sampled, np.bool_),
-        "logprobs": _join(logprobs, np.float32),
-        "allowed_ids": _join(allowed, np.int32),
-        "allowed_counts": _join(counts, np.int32),
+        "token_ids": _join(
+            [ids for t in turns for ids in (t.prompt_ids, t.response_ids)], np.int32
+        ),
+        "sampled": sampled,
+        "logprobs": logprobs,
+        "allowed_ids": _join([allowed.ids for allowed in restricted], np.int32),
+        "allowed_counts": counts,
     }
+
+
+def _drawn(turn: Turn) -> npt.NDArray[np.float32]:
+    if len(turn.logprobs) == len(turn.response_ids):
+        return turn.logprobs
+    return np.full(len(turn.response_ids), np.nan, np.float32)
+
+
+def _allowed_counts(turn: Turn) -> npt.NDArray[np.int32]:
+    return turn.allowed.counts if turn.allowed else np.zeros(len(turn.response_ids), np.int32)
 
 
 def _join(parts: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:

@@ -66,8 +66,8 @@ def whitened(values: Floats, weights: Floats, *, eps: float = 1e-8) -> Floats:
     if total == 0:
         return values
     shifted = values - values[np.argmax(weights > 0)]
-    deviations = shifted - float(weights @ shifted) / total
-    variance = float(weights @ deviations**2) / max(total - 1, 1.0)
+    deviations = shifted - float(np.sum(weights * shifted)) / total
+    variance = float(np.sum(weights * deviations**2)) / max(total - 1, 1.0)
     scaled: Floats = deviations / np.sqrt(variance + eps)
     return scaled
 
