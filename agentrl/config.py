@@ -70,8 +70,11 @@ class SamplingConfig(Section):
     """How actions are sampled."""
 
     temperature: float = Field(1.0, ge=0)
+    """Divides the logits; 0 takes the most probable token."""
     top_p: float = Field(1.0, gt=0, le=1)
+    """Keep the smallest set of tokens with at least this probability."""
     top_k: int = Field(0, ge=0)
+    """Keep this many tokens; 0 keeps all."""
 
 
 class EngineConfig(Section):
@@ -112,11 +115,17 @@ class LearnerConfig(Section):
     """How the policy is updated."""
 
     learning_rate: float = Field(1e-6, gt=0)
+    """Step size of AdamW, after warm-up."""
     schedule: Literal["constant", "cosine"] = "constant"
+    """How the learning rate goes on after warm-up; `cosine` falls to zero at the last update."""
     warmup_steps: int = Field(0, ge=0)
+    """Optimiser steps over which the learning rate rises from zero."""
     weight_decay: float = Field(0.01, ge=0)
+    """Of AdamW, decoupled."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients longer than this are scaled down to it."""
     epochs: int = Field(1, ge=1)
     """Passes over each batch."""
     minibatches: int = Field(1, ge=1)
@@ -124,6 +133,7 @@ class LearnerConfig(Section):
     pack_tokens: int = Field(8192, ge=1)
     """Tokens per forward pass; gradients accumulate over the packs of a minibatch."""
     clip_low: float = Field(0.2, gt=0)
+    """The probability ratio is clipped at 1 - clip_low."""
     clip_high: float = Field(0.2, gt=0)
     """Above clip_low: clip-higher (DAPO 0.28)."""
     dual_clip: float | None = Field(3.0, gt=1)
@@ -131,29 +141,36 @@ class LearnerConfig(Section):
     aggregation: Literal[
         "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"
     ] = "token-mean"
+    """How token losses become one number."""
     norm_length: int = Field(1024, ge=1)
     """The constant of `seq-mean-token-sum-norm`."""
     kl: Literal["none", "loss", "reward"] = "none"
     """Where the KL to the reference (the initial policy) acts."""
     kl_coefficient: float = Field(0.01, ge=0)
+    """Weight of the KL term."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    """k1: log-ratio; k2: half its square; k3: unbiased and never negative."""
     entropy_coefficient: float = Field(0.0, ge=0)
+    """Weight of the entropy bonus."""
     importance_cap: float | None = Field(2.0, gt=0)
     """Token-level truncated importance sampling against the engine's log-probs; None: off."""
     autocast: bool = False
     """bfloat16 autocast in forward and backward."""
     checkpoint_activations: bool = False
+    """Recompute activations in the backward pass: slower, less memory."""
 
 
 class EvaluationConfig(Section):
     """Held-out evaluation, while training and after."""
 
     split: str = "test"
+    """The split to evaluate on."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Environment options that differ from training."""
     tasks: int = Field(200, ge=1)
     """Size of the task panel: the first tasks of the split."""
     attempts: int = Field(1, ge=1)
+    """Episodes per task."""
     every: int = Field(0, ge=0)
     """Updates between evaluations while training; 0: only before and after."""
     sampling: SamplingConfig | None = None
@@ -164,8 +181,11 @@ class MonitorConfig(Section):
     """Where figures go besides `metrics.jsonl`."""
 
     tensorboard: bool = True
+    """Write TensorBoard event files."""
     trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
+    """Experiment trackers to report to; each is an extra."""
     project: str = "agentrl"
+    """The project name that trackers file the run under."""
     keep_trajectories: bool = True
     """Write every episode to `trajectories/`."""
 
@@ -178,7 +198,9 @@ class Config(Section):
     """Everything a training run depends on."""
 
     seed: int = 0
+    """Decides tasks, episodes and initial adapters; the same seed gives the same run."""
     updates: int = Field(100, ge=0)
+    """Policy updates; each collects fresh episodes."""
     env: EnvironmentConfig = EnvironmentConfig()
     policy: PolicyConfig = PolicyConfig()
     dialogue: DialogueConfig = DialogueConfig()
@@ -186,12 +208,14 @@ class Config(Section):
     engine: EngineConfig = EngineConfig()
     rollout: RolloutConfig = RolloutConfig()
     credit: tuple[CreditEntry, ...] = ("grpo",)
+    """Credit methods in order: an outcome estimator, then refiners and modulators."""
     learner: LearnerConfig = LearnerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     monitor: MonitorConfig = MonitorConfig()
     checkpoint_every: int = Field(10, ge=1)
     """Updates between checkpoints; one is always written at the end and on Ctrl-C."""
     keep_checkpoints: int = Field(2, ge=1)
+    """Older checkpoints are removed."""
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
