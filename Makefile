@@ -45,7 +45,8 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff format .
 
 docs: $(VENV)/.docs
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python docs/configuration_page.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
 bench: $(VENV)/.test

@@ -7,6 +7,7 @@ as one line and 130; any other exception is a bug of ours and shows its tracebac
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,12 @@ from agentrl.cli.verbs import GROUPS, VERBS, overview, words_of
 from agentrl.errors import AgentRLError, did_you_mean
 
 EXIT_ERROR = 2
+_MENDS = {
+    errno.ENOSPC: "free some space and give the command again",
+    errno.EDQUOT: "free some space and give the command again",
+    errno.EACCES: "check the permissions, or write somewhere else",
+    errno.EROFS: "write somewhere else",
+}
 EXIT_INTERRUPTED = 130
 
 
@@ -94,7 +101,8 @@ def _one_line(error: AgentRLError | OSError) -> str:
     if isinstance(error, AgentRLError) or error.strerror is None:
         return " ".join(str(error).split())
     where = f"{error.filename}: " if error.filename is not None else ""
-    return f"{where}{error.strerror}"
+    mend = _MENDS.get(error.errno or 0)
+    return f"{where}{error.strerror}{f'; {mend}' if mend else ''}"
 
 
 def _complain(message: str) -> int:

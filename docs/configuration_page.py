@@ -1,0 +1,114 @@
+"""Writes docs/configuration.md from the configuration tree, so that the two cannot drift.
+
+    python docs/configuration_page.py
+
+`make docs` runs it, and a test compares the page with the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from agentrl.config import Config, CreditEntry, Section
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+HEAD = """\
+<!-- Written by docs/configuration_page.py: change agentrl/config.py and run it again. -->
+# Configuration
+
+A run is described by one tree of settings. It is read from a YAML file, changed by overrides on
+the command line, checked as a whole, and written in full to `config.yaml` in the
+[run directory](run-directory.md).
+
+```console
+$ agentrl train configs/quickstart.yaml seed=1 learner.learning_rate=3e-5
+$ agentrl train env=vault.py:Vault credit=[grpo] env.options.max_turns=12
+```
+
+- An override is `section.key=value`; the value is YAML, so `[a, b]`, `{a: 1}`, `null` and `true`
+  mean what they mean in a file.
+- `env=NAME`, `policy=MODEL` and `engine=NAME` are short for `env.name`, `policy.model` and
+  `engine.name`, in files too.
+- An unknown key is an error that names the nearest known one; so is a key written twice.
+- What is not set has the default below.
+
+The same in Python: `agentrl.config.load_config(path, overrides)` returns the tree,
+`dump_config(config)` turns it back into YAML.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    top = [(name, field) for name, field in Config.model_fields.items()]
+    parts = [HEAD, "\n## The run itself\n", *_table(item for item in top if not _section(item[1]))]
+    for name, field in top:
+        section = _section(field)
+        if section is not None:
+            parts += [
+                f"\n## `{name}`\n",
+                f"{section.__doc__}\n",
+                *_table(section.model_fields.items()),
+            ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(fields: Any) -> Iterator[str]:
+    yield "| key | value | default | |"
+    yield "|---|---|---|---|"
+    for name, field in fields:
+        text = (field.description or "").replace("\n", " ").replace("|", "\\|")
+        text = text.replace("<", "&lt;").replace("None:", "`null`:")
+        yield f"| `{name}` | {_kind(field)} | {_default(field)} | {text} |"
+
+
+def _section(field: FieldInfo) -> type[Section] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _kind(field: FieldInfo) -> str:
+    bounds = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
+    limits = [
+        f"{bounds[type(limit).__name__]} {getattr(limit, type(limit).__name__.lower()):g}"
+        for limit in field.metadata
+        if type(limit).__name__ in bounds
+    ]
+    return ", ".join([_type(field.annotation), *limits])
+
+
+def _type(kind: Any) -> str:
+    """Return a type in words."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind == CreditEntry:
+        return "name or `{name: {parameter: value}}`"
+    if origin is Literal:
+        return " \\| ".join(f"`{value}`" for value in arguments)
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}" if Ellipsis in arguments else "two numbers"
+    if origin is dict:
+        return "mapping"
+    if type(None) in arguments:
+        rest = " or ".join(_type(argument) for argument in arguments if argument is not type(None))
+        return f"{rest} or `null`"
+    if isinstance(kind, type) and issubclass(kind, Section):
+        names = {section.annotation: name for name, section in Config.model_fields.items()}
+        return f"as [`{names[kind]}`](#{names[kind]})"
+    names = {int: "whole number", float: "number", bool: "`true` \\| `false`", str: "text"}
+    return names.get(kind, str(kind))
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    value = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+    return f"`{text.removesuffix('...').strip()}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
