@@ -24,12 +24,17 @@ class Faulty(agentrl.TextEnv):
         always: A way in which every step breaks.
         child: Start a child process of its own with each episode.
         shout: An observation to give, whatever it is.
+        disk: Without one the environment cannot be made.
     """
 
     tasks = agentrl.TaskSet.seeded(train=100)
 
-    def __init__(self, *, rate=0.0, plan=None, always=None, child=False, shout=None, **options):
+    def __init__(
+        self, *, rate=0.0, plan=None, always=None, child=False, shout=None, disk=True, **options
+    ):
         super().__init__(**options)
+        if not disk:
+            raise OSError("no disk")
         self.rate = rate
         self.plan = plan
         self.always = always

@@ -186,8 +186,8 @@ def test_a_factory_that_cannot_be_pickled_is_refused_at_once():
 
 
 async def test_an_environment_that_cannot_be_made_is_a_loss(faulty):
-    async with collector(EnvSpec(faulty, {"max_turns": "many"}), workers=1, retries=0) as it:
-        with pytest.raises(EnvironmentFault, match="ValueError in start"):
+    async with collector(EnvSpec(faulty, {"disk": False}), workers=1, retries=0) as it:
+        with pytest.raises(EnvironmentFault, match="OSError in start: no disk"):
             await it.collect(faulty_requests(1))
 
 
