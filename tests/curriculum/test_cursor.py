@@ -28,4 +28,6 @@ def test_seeds_differ() -> None:
 def test_huge_splits_are_sampled() -> None:
     taken = TaskCursor(TaskSet.seeded(train=10**12), "train", seed=0).take(1000)
     assert len(set(taken)) > 990
-    assert TaskCursor(TaskSet.seeded(train=10**12), "train", 0, position=500).take(1) == taken[500:501]
+    assert (
+        TaskCursor(TaskSet.seeded(train=10**12), "train", 0, position=500).take(1) == taken[500:501]
+    )

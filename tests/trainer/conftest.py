@@ -10,7 +10,14 @@ from agentrl.config import Config, build_config
 from agentrl.pretrain.tokenizer import train_tokenizer
 
 DOORS = f"{Path(__file__).parent / 'doors.py'}:Doors"
-TEXTS = ["Three doors.", "The next doors.", "A wall.", "Outside.", "No such door.", "red green blue"]
+TEXTS = [
+    "Three doors.",
+    "The next doors.",
+    "A wall.",
+    "Outside.",
+    "No such door.",
+    "red green blue",
+]
 
 
 @pytest.fixture(scope="session")

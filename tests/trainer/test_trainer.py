@@ -64,7 +64,10 @@ def test_a_run_leaves_everything_behind(config: Config, tmp_path: Path) -> None:
     episodes = storage.read(run.trajectory_file(1))
     assert len(episodes) == 16
     assert len({episode.group for episode in episodes}) == 4
-    assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-000003", "step-000004"]
+    assert [path.name for path in list_checkpoints(run.checkpoints)] == [
+        "step-000003",
+        "step-000004",
+    ]
 
 
 def test_equal_seeds_give_equal_runs(config: Config, tree: dict[str, Any], tmp_path: Path) -> None:
