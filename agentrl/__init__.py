@@ -9,6 +9,7 @@ from agentrl.gymnasium_ids import register_with_gymnasium
 
 if TYPE_CHECKING:
     from agentrl import credit
+    from agentrl.api import Run, load_run, train
     from agentrl.batch import Batch
     from agentrl.env import TextEnv, parse_int
     from agentrl.errors import AgentRLError
@@ -23,28 +24,34 @@ _HOMES = {
     "AgentRLError": "agentrl.errors",
     "Batch": "agentrl.batch",
     "Outcome": "agentrl.trajectory",
+    "Run": "agentrl.api",
     "Task": "agentrl.tasks",
     "TaskSet": "agentrl.tasks",
     "TextEnv": "agentrl.env",
     "Trajectory": "agentrl.trajectory",
     "Turn": "agentrl.trajectory",
     "credit": "agentrl.credit",
+    "load_run": "agentrl.api",
     "make": "agentrl.registry",
     "parse_int": "agentrl.env",
+    "train": "agentrl.api",
 }
 
 __all__ = [
     "AgentRLError",
     "Batch",
     "Outcome",
+    "Run",
     "Task",
     "TaskSet",
     "TextEnv",
     "Trajectory",
     "Turn",
     "credit",
+    "load_run",
     "make",
     "parse_int",
+    "train",
 ]
 
 

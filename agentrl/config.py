@@ -222,16 +222,34 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     """Return the configuration of a YAML file with dotted overrides applied.
 
     Args:
-        path: A YAML file; None starts from the defaults.
+        path: A YAML file, or the name of a shipped one such as `quickstart`; None starts from
+            the defaults.
         overrides: `section.key=value` with the value in YAML; `env=NAME` is short for `env.name`.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value is wrong.
     """
-    tree = _read_yaml(path) if path is not None else {}
+    tree = _read_yaml(find_config(path)) if path is not None else {}
     for override in overrides:
         _apply(tree, override)
     return build_config(tree, source=str(path) if path is not None else "the overrides")
+
+
+def find_config(path: Path) -> Path:
+    """Return the file that a path or the name of a shipped configuration stands for.
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+    if path.exists() or len(path.parts) > 1:
+        return path
+    shipped = {file.stem: file for file in _SHIPPED.glob("*.yaml")}
+    if path.stem in shipped and path.suffix in ("", ".yaml"):
+        return shipped[path.stem]
+    raise ConfigError(
+        f"no configuration {str(path)!r}: neither a file nor one that is shipped; "
+        f"{did_you_mean(path.stem, shipped)}"
+    )
 
 
 def build_config(tree: Mapping[str, Any], source: str) -> Config:
@@ -249,6 +267,7 @@ def dump_config(config: Config) -> str:
     return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
+_SHIPPED = Path(__file__).resolve().parent / "configs"
 _SHORT = {"env": "name", "policy": "model", "engine": "name"}
 
 

@@ -75,14 +75,17 @@ def test_public_names_are_frozen() -> None:
         "AgentRLError",
         "Batch",
         "Outcome",
+        "Run",
         "Task",
         "TaskSet",
         "TextEnv",
         "Trajectory",
         "Turn",
         "credit",
+        "load_run",
         "make",
         "parse_int",
+        "train",
     ]
 
 
