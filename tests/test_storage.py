@@ -390,6 +390,32 @@ def test_parquet_of_something_else(tmp_path: Path) -> None:
         storage.read(tmp_path / "x.parquet")
 
 
+def test_a_batch_of_either_format(tmp_path: Path) -> None:
+    storage.write(tmp_path / "x.parquet", [example(i) for i in range(5)])
+    storage.write(tmp_path / "x.jsonl.zst", [example(i) for i in range(5)])
+    left = Batch.from_parquet(tmp_path / "x.parquet")
+    right = Batch.from_jsonl(tmp_path / "x.jsonl.zst")
+    assert plain_columns(left) == plain_columns(right)
+    assert left.groups == ["group 0", "group 1"]
+
+
+def plain_columns(batch: Batch) -> dict[str, Any]:
+    return {name: plain(getattr(batch, name)) for name in Batch.__dataclass_fields__}
+
+
+def test_parquet_without_its_package_names_the_extra(tmp_path: Path) -> None:
+    code = (
+        "import sys\nsys.modules['pyarrow'] = None\nfrom agentrl import storage\n"
+        "storage.write('x.jsonl', [])\nstorage.write('x.parquet', [])\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "MissingExtraError" in shown.stderr
+    assert "agentrl-framework[parquet]" in shown.stderr
+    assert os.listdir(tmp_path) == ["x.jsonl"]
+
+
 def test_an_unknown_suffix(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="suffix"):
         storage.read(tmp_path / "x.csv")

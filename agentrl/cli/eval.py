@@ -44,22 +44,23 @@ def evaluate(
     env_options: Annotated[
         list[str] | None, typer.Option(help="key=value, in YAML; may be repeated.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the run's seed.")] = None,
+    seed: Annotated[int, typer.Option(help="Seeds environments and sampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Evaluate a policy on held-out tasks; a stopped evaluation goes on where it was."""
-    from agentrl.evaluation.offline import evaluate_target, with_seed
+    from agentrl.evaluation.offline import evaluate_target
     from agentrl.evaluation.target import find_target
 
     found = find_target(target, step=step, config=config, env=env, overrides=overrides or [])
     options = read_options(env_options or [])
     with _progress() as on_progress:
         report = evaluate_target(
-            with_seed(found, seed),
+            found,
             split=split,
             attempts=attempts,
             tasks=tasks,
             options=options,
+            seed=seed,
             on_progress=on_progress,
         )
     if as_json:

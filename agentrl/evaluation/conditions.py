@@ -46,6 +46,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         *,
         split: str | None = None,
         options: dict[str, Any] | None = None,
+        seed: int = 0,
     ) -> Self:
         """Return the conditions that a configuration asks for.
 
@@ -54,16 +55,19 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
             policy: Names the weights.
             split: Instead of `evaluation.split`.
             options: Environment options on top of those of `env` and `evaluation`.
+            seed: The same for all runs unless asked otherwise, so that all meet the same starts.
         """
         sampling = config.evaluation.sampling or config.sampling
+        merged = {**config.env.options, **config.evaluation.options, **(options or {})}
+        merged.pop("split", None)
         return cls(
             environment=config.env.name,
             split=split or config.evaluation.split,
             policy=policy,
-            options={**config.env.options, **config.evaluation.options, **(options or {})},
+            options=merged,
             sampling=sampling.model_dump(mode="json"),
             dialogue=config.dialogue.model_dump(mode="json"),
-            seed=config.seed,
+            seed=seed,
         )
 
     @property

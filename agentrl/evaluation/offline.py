@@ -23,6 +23,7 @@ def evaluate_target(
     attempts: int | None = None,
     tasks: int | None = None,
     options: Mapping[str, Any] | None = None,
+    seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Load a policy, play the panel and return the report.
@@ -33,6 +34,7 @@ def evaluate_target(
         attempts: Per task; None: `evaluation.attempts`.
         tasks: Size of the panel; None: `evaluation.tasks`.
         options: Environment options on top of those in the settings.
+        seed: Seeds environments and sampling.
         on_progress: Called after each attempt.
 
     Raises:
@@ -43,7 +45,9 @@ def evaluate_target(
     from agentrl.parts import build_engine
 
     config = target.config
-    conditions = Conditions.of(config, target.policy, split=split, options=dict(options or {}))
+    conditions = Conditions.of(
+        config, target.policy, split=split, options=dict(options or {}), seed=seed
+    )
     panel, held_out = panel_of(conditions, target, tasks)
     settings = PolicyConfig(model=target.model, dtype=config.policy.dtype)
     policy = load_policy(settings, seed=config.seed)
@@ -91,10 +95,3 @@ def panel_of(
         return panel, env.tasks.is_held_out(conditions.split)
     finally:
         env.close()
-
-
-def with_seed(target: Target, seed: int | None) -> Target:
-    """Return a target whose attempts are seeded by `seed`; None changes nothing."""
-    if seed is None:
-        return target
-    return dataclasses.replace(target, config=target.config.model_copy(update={"seed": seed}))

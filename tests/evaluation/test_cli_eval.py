@@ -199,7 +199,9 @@ def test_a_run_without_checkpoints_and_a_changed_task(
     assert "--step base" in capsys.readouterr().err
 
 
-def test_ctrl_c_keeps_what_was_played_and_the_same_command_goes_on(run: Path) -> None:
+def test_ctrl_c_keeps_what_was_played_and_the_same_command_goes_on(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [sys.executable, "-m", "agentrl", "eval", str(run), "--attempts", "400"]
     words += ["rollout.concurrency=2", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -219,9 +221,9 @@ def test_ctrl_c_keeps_what_was_played_and_the_same_command_goes_on(run: Path) ->
     (results,) = (run / "evaluations").glob(pattern)
     kept = results.read_text().splitlines()
     assert 20 < len(kept) < 2401
-    words[words.index("400")] = "8"
-    again = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
-    report = json.loads(again.stdout)
+    capsys.readouterr()
+    assert main(["eval", str(run), "--attempts", "8", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
     assert report["scored"] == 48
     assert report["resumed"] > 0
     assert results.read_text().splitlines()[: len(kept)] == kept

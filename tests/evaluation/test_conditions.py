@@ -10,14 +10,14 @@ def test_conditions_of_a_configuration() -> None:
     config = build_config(
         {
             "seed": 3,
-            "env": {"name": "alfworld", "options": {"level": 1, "steps": 9}},
+            "env": {"name": "alfworld", "options": {"level": 1, "steps": 9, "split": "train"}},
             "evaluation": {"split": "valid", "options": {"level": 2}},
         },
         source="test",
     )
     conditions = Conditions.of(config, "base", options={"extra": (1, 2)})
     assert conditions.options == {"level": 2, "steps": 9, "extra": [1, 2]}
-    assert (conditions.split, conditions.seed, conditions.policy) == ("valid", 3, "base")
+    assert (conditions.split, conditions.seed, conditions.policy) == ("valid", 0, "base")
     assert conditions.sampling["temperature"] == 1.0
     own = build_config({"evaluation": {"sampling": {"temperature": 0.4}}}, source="test")
     assert Conditions.of(own, "base").sampling["temperature"] == 0.4
@@ -32,7 +32,7 @@ def test_files_differ_where_conditions_do() -> None:
         Conditions.of(Config(), "step-000020"),
         Conditions.of(Config(), "step-000010", split="valid"),
         Conditions.of(Config(), "step-000010", options={"a": 1}),
-        Conditions.of(Config(seed=1), "step-000010"),
+        Conditions.of(Config(), "step-000010", seed=1),
     ]
     files = {c.results_file(folder) for c in [one, *others]}
     assert len(files) == 5
