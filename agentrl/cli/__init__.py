@@ -16,7 +16,7 @@ from typing import Any
 
 import agentrl
 from agentrl.cli.verbs import GROUPS, VERBS, overview, words_of
-from agentrl.errors import AgentRLError, did_you_mean
+from agentrl.errors import AgentRLError, MissingExtraError, did_you_mean
 
 EXIT_ERROR = 2
 _MENDS = {
@@ -72,11 +72,13 @@ def _dispatch(words: list[str]) -> int:
 def _run(name: str, words: list[str]) -> int:
     import typer
 
-    command = _command(name)
     try:
+        command = _command(name)
         result = command(words, prog_name=f"agentrl {name}", standalone_mode=False)
     except typer.Abort:
         return EXIT_INTERRUPTED
+    except ModuleNotFoundError as error:
+        return _missing_module(name, error)
     except Exception as error:
         # Typer's usage errors have no common public base across its releases, but this method.
         explain = getattr(error, "format_message", None)
@@ -85,6 +87,15 @@ def _run(name: str, words: list[str]) -> int:
         message = str(explain()).strip().rstrip(".").replace("\n", " ")
         return _complain(f"{message}; `agentrl {name} --help` tells more")
     return result if isinstance(result, int) else 0
+
+
+def _missing_module(name: str, error: ModuleNotFoundError) -> int:
+    from agentrl.cli.extras import extra_with
+
+    extra = extra_with(error.name or "")
+    if extra is None:
+        raise error
+    return _complain(str(MissingExtraError(error.name or "", extra, f"`agentrl {name}`")))
 
 
 def _command(name: str) -> Callable[..., Any]:

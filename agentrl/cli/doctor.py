@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,11 +17,9 @@ import typer
 import agentrl
 from agentrl import registry
 from agentrl.cli.env_list import describe
+from agentrl.cli.extras import DISTRIBUTION, install_command, requirements
 from agentrl.cli.output import print_json, print_table
 from agentrl.data import CATALOGUE, DATA_VARIABLE, data_root
-
-DISTRIBUTION = "agentrl-framework"
-_REQUIREMENT = re.compile(r"""^([\w.-]+).*?(?:;.*extra\s*==\s*["']([\w-]+)["'])?\s*$""")
 
 
 def doctor(
@@ -40,7 +37,7 @@ def doctor(
 
 def examine() -> dict[str, Any]:
     """Return everything `agentrl doctor` reports, ready for JSON."""
-    core, extras = _requirements()
+    core, extras = requirements()
     report: dict[str, Any] = {
         "agentrl": agentrl.__version__,
         "python": platform.python_version(),
@@ -60,27 +57,6 @@ def examine() -> dict[str, Any]:
     return report
 
 
-def _requirements() -> tuple[list[str], dict[str, list[str]]]:
-    """Return the core's packages and, for each extra, its packages."""
-    core: list[str] = []
-    extras: dict[str, list[str]] = {}
-    for requirement in _installed_requirements():
-        found = _REQUIREMENT.match(requirement)
-        assert found is not None
-        name, extra = found.groups()
-        packages = core if extra is None else extras.setdefault(extra, [])
-        if name != DISTRIBUTION:
-            packages.append(name)
-    return core, extras
-
-
-def _installed_requirements() -> list[str]:
-    try:
-        return metadata.requires(DISTRIBUTION) or []
-    except metadata.PackageNotFoundError:
-        return []
-
-
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -95,7 +71,7 @@ def _extra(name: str, packages: list[str]) -> dict[str, Any]:
         "name": name,
         "packages": versions,
         "missing": missing,
-        "install": f"pip install '{DISTRIBUTION}[{name}]'",
+        "install": install_command(name),
     }
 
 

@@ -160,6 +160,34 @@ def test_help_imports_neither_torch_nor_gymnasium() -> None:
     assert out.stdout.splitlines()[-1] == ""
 
 
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [
+        ("torch", ["train", "env.options.difficulty=1"], "train"),
+        ("torch", ["pretrain", "out"], "train"),
+        ("transformers", ["play", "alfworld", "--show-prompt"], "train"),
+    ],
+)
+def test_a_missing_extra_is_told_with_its_command(module, words, extra, tmp_path) -> None:
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; "
+        f"from agentrl.cli import main; sys.exit(main({words!r}))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"pip install 'agentrl-framework[{extra}]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_module_of_no_extra_is_a_bug(run, verb) -> None:
+    with pytest.raises(ModuleNotFoundError):
+        run(verb.raises(ModuleNotFoundError("no", name="agentrl.nothing")))
+
+
 def test_installed_script_runs() -> None:
     script = Path(sys.executable).with_name("agentrl")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
