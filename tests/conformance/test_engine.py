@@ -308,9 +308,8 @@ async def test_choices_go_on_in_a_session(model):
     first = await engine.generate(each)
     longer = np.concatenate([together(each.prompt_ids, first), prompt(77, 9)])
     follow = Request(longer, Sampling(max_tokens=8, seed=5), session="s")
-    assert same(
-        await engine.generate(follow), await model.build().generate(replace(follow, session=""))
-    )
+    kept = await engine.generate(follow)
+    assert same(kept, await model.build().generate(replace(follow, session="")))
 
 
 async def test_session_gives_the_same_as_a_fresh_prompt(model):
@@ -325,7 +324,7 @@ async def test_session_gives_the_same_as_a_fresh_prompt(model):
 
 
 async def test_a_prompt_that_leaves_the_session_starts_where_it_agrees(model):
-    engine = model.build()
+    engine, alone = model.build(), model.build()
     ids = prompt(1, 40)
     await engine.generate(Request(ids, Sampling(max_tokens=6), session="s"))
     changed = ids.copy()
@@ -333,19 +332,19 @@ async def test_a_prompt_that_leaves_the_session_starts_where_it_agrees(model):
     for follow in (changed, ids[:10], prompt(2, 30), ids):
         each = Request(follow, Sampling(max_tokens=6, seed=3))
         kept = await engine.generate(replace(each, session="s"))
-        assert same(kept, await model.build().generate(each))
+        assert same(kept, await alone.generate(each))
 
 
 async def test_the_same_session_twice_at_once(model):
-    engine = model.build()
+    engine, alone = model.build(), model.build()
     requests = [replace(request(i), session="s") for i in range(3)]
     completions = await asyncio.gather(*[engine.generate(r) for r in requests])
     for each, completion in zip(requests, completions, strict=True):
-        assert same(completion, await model.build().generate(replace(each, session="")))
+        assert same(completion, await alone.generate(replace(each, session="")))
 
 
 async def test_a_common_beginning_gives_each_its_own_answer(model):
-    engine = model.build()
+    engine, alone = model.build(), model.build()
     beginning = prompt(1, 50)
     prompts = [np.concatenate([beginning, prompt(i, i % 4)]) for i in range(12)]
     requests = [
@@ -354,7 +353,7 @@ async def test_a_common_beginning_gives_each_its_own_answer(model):
     ]
     completions = await asyncio.gather(*[engine.generate(r) for r in requests])
     for each, completion in zip(requests, completions, strict=True):
-        assert same(completion, await model.build().generate(replace(each, session="")))
+        assert same(completion, await alone.generate(replace(each, session="")))
 
 
 async def test_load_weights_changes_what_sessions_say(model):
@@ -406,7 +405,7 @@ async def test_foreign_weights_are_refused_and_nothing_is_lost(model):
 
 
 async def test_many_sessions_in_a_small_cache(model):
-    engine = model.build(max_batch=4, cache_tokens=200)
+    engine, alone = model.build(max_batch=4, cache_tokens=200), model.build()
     prompts = {i: prompt(i) for i in range(12)}
     for turn in range(3):
         sampling = [Sampling(max_tokens=4, seed=100 * turn + i) for i in range(12)]
@@ -414,5 +413,5 @@ async def test_many_sessions_in_a_small_cache(model):
         completions = await asyncio.gather(*[engine.generate(r) for r in requests])
         for i, (each, completion) in enumerate(zip(requests, completions, strict=True)):
             if i % 4 == turn:
-                assert same(completion, await model.build().generate(replace(each, session="")))
+                assert same(completion, await alone.generate(replace(each, session="")))
             prompts[i] = np.concatenate([together(prompts[i], completion), prompt(i + turn, 7)])
