@@ -5,8 +5,8 @@
 What is timed, on both sides: forward, loss with entropies, backward over all micro-batches of one
 update, gradient clipping and the AdamW step; on ours also packing, which TRL's padded tensors are
 spared. Collecting the batch, loading and the first (warm-up) update are not. Rounds alternate
-between the two processes; tokens per second count real tokens, never padding. On a busy machine the ratio
-of processor times is the one to trust.
+between the two processes; tokens per second count real tokens, never padding. On a busy machine the
+ratio of processor times is the one to trust.
 
 TRL gets what its trainer would build from such episodes: prompts padded on the left, completions
 (all later turns) padded on the right to the longest of the batch, a tool mask over what the
