@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agentrl import credit, storage
+from agentrl import blocking, credit, storage
 from agentrl.batch import Batch, Floats
 from agentrl.config import Config
 from agentrl.credit.base import Advantages
@@ -236,7 +236,7 @@ def train(
         finally:
             await trainer.close()
 
-    return asyncio.run(main())
+    return blocking.run(main())
 
 
 def default_run_directory(config: Config) -> Path:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agentrl import registry
+from agentrl import blocking, registry
 from agentrl.config import PolicyConfig
 from agentrl.evaluation.conditions import Conditions
 from agentrl.evaluation.evaluate import Progress, evaluate
@@ -68,7 +67,7 @@ def evaluate_target(
         finally:
             await engine.close()
 
-    return dataclasses.replace(asyncio.run(play()), held_out=held_out)
+    return dataclasses.replace(blocking.run(play()), held_out=held_out)
 
 
 def panel_of(
