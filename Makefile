@@ -1,5 +1,5 @@
 # Everything runs in .venv, which the targets make and keep up to date by themselves.
-# A stamp file per extra says that it is installed as pyproject.toml asks.
+# A stamp file per extra says that it is installed as pyproject.toml asks; dev holds test holds train.
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -57,8 +57,8 @@ clean:
 	find agentrl environments tools sandboxes tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: agentrl needs Python 3.11 or newer, $(PYTHON) is older; set PYTHON=…" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "error: agentrl needs Python 3.11 or newer (found: '$(PYTHON)'); set PYTHON=…" >&2; exit 2; }
 	@echo "making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
@@ -71,7 +71,7 @@ $(VENV)/.torch: | $(VENV)/.python
 $(VENV)/.train $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.torch
 	@echo "installing agentrl[$*] into $(VENV)"
 	@$(PIP) --editable ".[$*]"
-	@touch $@
+	@touch $(if $(filter dev,$*),$(VENV)/.test) $(if $(filter dev test,$*),$(VENV)/.train) $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.python
 	@echo "installing agentrl[docs] into $(VENV)"
