@@ -24,8 +24,11 @@ def pretrain(
     vocabulary: Annotated[int, typer.Option(help="Tokenizer size.")] = 1024,
     seed: Annotated[int, typer.Option(help="Seeds weights, tasks and noise.")] = 0,
     threads: Annotated[int, typer.Option(help="torch threads; 0 leaves the default.")] = 0,
+    init: Annotated[
+        Path | None, typer.Option(help="Go on from this model directory instead of from scratch.")
+    ] = None,
 ) -> None:
     """Make a tokenizer and a small Llama from expert episodes; resumes where it was stopped."""
     from agentrl.pretrain.command import run_pretraining
 
-    run_pretraining(out, env, options, variants, recipe, vocabulary, seed, threads)
+    run_pretraining(out, env, options, variants, recipe, vocabulary, seed, threads, init)

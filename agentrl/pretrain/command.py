@@ -12,8 +12,10 @@ import numpy as np
 import torch
 import yaml
 
+from agentrl.config import PolicyConfig
 from agentrl.env import TextEnv
 from agentrl.errors import ConfigError, did_you_mean
+from agentrl.learner.policy import load_policy, load_tokenizer
 from agentrl.pretrain.demonstrations import Demonstrator
 from agentrl.pretrain.tokenizer import train_tokenizer
 from agentrl.pretrain.training import Pretraining, Recipe, build_model
@@ -21,7 +23,6 @@ from agentrl.registry import make
 
 _POOL = 512
 _SAVE_EVERY = 20
-_NOISE = (0.0, 0.0, 0.1, 0.3)
 _LONGEST = 1200
 _TOKENIZER_EPISODES = 2400
 
@@ -35,6 +36,7 @@ def run_pretraining(
     vocabulary: int,
     seed: int,
     threads: int,
+    init: Path | None = None,
 ) -> None:
     """Make a base policy in `out`; see `agentrl.cli.pretrain` for the arguments.
 
@@ -49,9 +51,9 @@ def run_pretraining(
     envs = [make(env, **common, **{key: value}) for value in values]
     _require_expert(envs[0], env)
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(_texts(envs, seed), vocabulary)
-    demonstrator = Demonstrator(tokenizer, _NOISE, _LONGEST)
-    model = build_model(plan, tokenizer, seed)
+    tokenizer = load_tokenizer(init) if init else train_tokenizer(_texts(envs, seed), vocabulary)
+    demonstrator = Demonstrator(tokenizer, plan.noise, _LONGEST, learn_noise=plan.learn_noise)
+    model = build_model(plan, tokenizer, seed) if init is None else _load(init)
     # Seeds of pools start far from the tokenizer's; both stay far from any held-out split.
     run = Pretraining(
         model, plan, lambda k: demonstrator.pool(envs, "train", _POOL, seed * 10**6 + k)
@@ -67,11 +69,13 @@ def run_pretraining(
             _export(out, model, tokenizer)
     _export(out, model, tokenizer)
     state.unlink(missing_ok=True)
-    (out / "recipe.json").write_text(
-        json.dumps(
-            {"env": env, "options": common, key: values, "seed": seed, **asdict(plan)}, indent=2
-        )
-    )
+    made = {"env": env, "options": common, key: values, "seed": seed, **asdict(plan)}
+    made["init"] = init.name if init is not None else None
+    (out / "recipe.json").write_text(json.dumps(made, indent=2) + "\n")
+
+
+def _load(directory: Path) -> Any:
+    return load_policy(PolicyConfig(model=str(directory))).model
 
 
 def _texts(envs: Sequence[TextEnv], seed: int) -> Iterator[str]:

@@ -1,8 +1,10 @@
-"""Expert episodes as token rows: what the base policy is cloned from.
+"""Episodes of players of mixed skill as token rows: what the base policy is cloned from.
 
-The expert's moves are mixed with random ones, so that the clone has seen what lies beside the
-expert's path; only the expert's own moves are learned (the noise of DART, arXiv 1703.09327, with
-the labels of DAgger, arXiv 1011.0686).
+A player is the expert with a share of random moves. Where only the expert's own moves are learned,
+the noise shows the clone what lies beside the expert's path (the noise of DART, arXiv 1703.09327,
+with the labels of DAgger, arXiv 1011.0686). Where all moves are learned, the clone can play well
+and badly, as a language model can that has read good and bad players: there reinforcement
+learning has something to choose from.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from agentrl.pretrain.tokenizer import ACTION, END, OBSERVATION
 
 Kind = npt.NDArray[np.int8]
 READ, PLAYED, LEARNED = 0, 1, 2
-"""What a token is: an observation's, a random move's, an expert move's."""
+"""What a token is: read, part of a move that is not learned, part of one that is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +36,23 @@ class Demonstration:
 class Demonstrator:
     """Plays environments with an expert and writes the episodes down as tokens."""
 
-    def __init__(self, tokenizer: Any, noise: Sequence[float], max_tokens: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        noise: Sequence[float],
+        max_tokens: int,
+        *,
+        learn_noise: bool = False,
+    ) -> None:
         """Prepare.
 
         Args:
             tokenizer: One that `train_tokenizer` made.
             noise: Shares of random moves; each episode draws one of them.
             max_tokens: Where an episode's sequence is cut (after a whole turn).
+            learn_noise: Mark random moves as learned too.
         """
+        self._random_kind = LEARNED if learn_noise else PLAYED
         self._encode = tokenizer.backend_tokenizer.encode
         self._observation, self._action, self._end = tokenizer.convert_tokens_to_ids(
             [OBSERVATION, ACTION, END]
@@ -65,7 +76,9 @@ class Demonstrator:
             if len(ids) + len(turn) + len(answer) > self._max_tokens:
                 break
             ids += turn + answer
-            kinds += [READ] * len(turn) + [PLAYED if random_move else LEARNED] * len(answer)
+            kinds += [READ] * len(turn) + [self._random_kind if random_move else LEARNED] * len(
+                answer
+            )
             observation, _, terminated, truncated, info = env.step(action)
             done = terminated or truncated
         return Demonstration(

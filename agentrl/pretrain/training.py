@@ -32,7 +32,11 @@ class Recipe:
     warmup: float = 0.01
     """Share of the run."""
     observation_weight: float = 0.2
-    """Weight of observation tokens in the loss, beside 1 for the expert's."""
+    """Weight of observation tokens in the loss, beside 1 for learned moves."""
+    noise: tuple[float, ...] = (0.0, 0.0, 0.1, 0.3)
+    """Shares of random moves; each episode draws one of them."""
+    learn_noise: bool = False
+    """Learn the random moves too: a base that can play well and badly."""
     weight_decay: float = 0.01
     hidden: int = 256
     layers: int = 3
