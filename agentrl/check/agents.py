@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agentrl.check.play import Frame, act, random_action, start
 from agentrl.check.report import Finding
 from agentrl.check.subject import Subject
 from agentrl.env import TextEnv
+
+_MOST_INVALID = 0.1
+"""An expert that knows no more than it was shown may err now and then, but not more often."""
+
+_LONGEST = 1000
+"""Turns after which an episode without a limit is given up."""
 
 
 def measure_agents(subject: Subject) -> Finding:
@@ -18,42 +25,57 @@ def measure_agents(subject: Subject) -> Finding:
     )
     rng = subject.rng("agents")
     task_ids = subject.task_ids(subject.episodes, "agents")
-    env = subject.make()
-    random_wins, _ = _play_all(env, task_ids, lambda frame: random_action(frame, rng, noise=0.0))
-    finding.figures["random_success"] = random_wins / len(task_ids)
+    chance = _play_all(subject.make(), task_ids, lambda frame: random_action(frame, rng, noise=0.0))
+    finding.figures["episodes"] = len(task_ids)
+    finding.figures["random_success"] = chance.wins / len(task_ids)
     finding.figures["oracle_success"] = None
     oracle = subject.make_with_expert(task_ids[0])
     if oracle is None:
         finding.notes.append("no expert_action is offered, so no oracle was played")
         return finding
-    wins, invalid = _play_all(oracle, task_ids, lambda frame: frame.info.get("expert_action"))
-    finding.figures["oracle_success"] = wins / len(task_ids)
-    finding.figures["episodes"] = len(task_ids)
-    if invalid is not None:
-        finding.problems.append(f"the expert's own action {invalid!r} was answered as invalid")
-    if wins == 0:
-        finding.problems.append(f"the expert solved none of {len(task_ids)} tasks")
-    elif wins < len(task_ids):
-        finding.notes.append(f"the expert solved {wins} of {len(task_ids)} tasks")
-    if random_wins > wins:
-        finding.problems.append("a random agent solved more tasks than the expert")
+    expert = _play_all(oracle, task_ids, lambda frame: frame.info.get("expert_action"))
+    finding.figures["oracle_success"] = expert.wins / len(task_ids)
+    _judge(finding, expert, chance, len(task_ids))
     return finding
 
 
-def _play_all(
-    env: TextEnv, task_ids: list[str], choose: Callable[[Frame], str | None]
-) -> tuple[int, str | None]:
-    """Return the number of tasks solved and the first action answered as invalid."""
-    wins = 0
-    invalid: str | None = None
+@dataclass(slots=True)
+class _Tally:
+    """What an agent achieved."""
+
+    wins: int = 0
+    actions: int = 0
+    invalid: list[str] = field(default_factory=list)
+
+
+def _judge(finding: Finding, expert: _Tally, chance: _Tally, tasks: int) -> None:
+    """Say what is wrong with the expert's play, or worth knowing about it."""
+    if expert.invalid:
+        share = len(expert.invalid) / expert.actions
+        text = (
+            f"{share:.1%} of the expert's own actions were invalid, such as {expert.invalid[0]!r}"
+        )
+        (finding.problems if share > _MOST_INVALID else finding.notes).append(text)
+    if expert.wins == 0:
+        finding.problems.append(f"the expert solved none of {tasks} tasks")
+    elif expert.wins < tasks:
+        finding.notes.append(f"the expert solved {expert.wins} of {tasks} tasks")
+    if chance.wins > expert.wins:
+        finding.problems.append("a random agent solved more tasks than the expert")
+
+
+def _play_all(env: TextEnv, task_ids: list[str], choose: Callable[[Frame], str | None]) -> _Tally:
+    """Play one episode of each task."""
+    tally = _Tally()
     for task_id in task_ids:
         frame = start(env, task_id)
-        for _ in range(1000):
+        for _ in range(_LONGEST):
             action = choose(frame)
             if frame.ended or action is None:
                 break
             frame = act(env, action)
-            if frame.info.get("invalid") and invalid is None:
-                invalid = action
-        wins += bool(frame.info.get("success"))
-    return wins, invalid
+            tally.actions += 1
+            if frame.info.get("invalid"):
+                tally.invalid.append(action)
+        tally.wins += bool(frame.info.get("success"))
+    return tally

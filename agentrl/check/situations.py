@@ -29,6 +29,7 @@ from agentrl.check.play import (
 )
 from agentrl.check.report import Finding
 from agentrl.check.subject import NO_LIMIT, Subject
+from agentrl.env import TextEnv
 
 _WALKS = 3
 _TURNS = 40
@@ -53,9 +54,10 @@ class Node:
 class Walks:
     """All walks over one task."""
 
-    subject: Subject
     task_id: str
     walks: list[list[Node]]
+    pair: tuple[TextEnv, TextEnv]
+    """Two instances to play continuations on."""
     draws: bool
     """Whether the environment drew random numbers after reset: the same action may then be
     answered differently in the same situation, and only lists of actions can be compared."""
@@ -113,7 +115,8 @@ def _explore(subject: Subject, task_id: str, rng: np.random.Generator) -> Walks:
             nodes.append(Node(tuple(actions), frames[-1], _state(env)))
         draws |= before != _positions(env, spy)
         walks.append(nodes)
-    return Walks(subject, task_id, walks, draws)
+    pair = subject.make(max_turns=NO_LIMIT), subject.make(max_turns=NO_LIMIT)
+    return Walks(task_id, walks, pair, draws)
 
 
 def _changed_by_invalid_action(walk: list[Node]) -> Iterator[str]:
@@ -190,7 +193,7 @@ def _part(
     walks: Walks, one: Node, other: Node, rng: np.random.Generator, turns: int, keys: bool = True
 ) -> str | None:
     """Return where the futures of two situations part, or None where they agree."""
-    ours, theirs = (walks.subject.make(max_turns=NO_LIMIT) for _ in range(2))
+    ours, theirs = walks.pair
     here = replay(ours, walks.task_id, _SEED, one.prefix)[-1]
     there = replay(theirs, walks.task_id, _SEED, other.prefix)[-1]
     for _ in range(turns):

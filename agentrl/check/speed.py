@@ -17,6 +17,7 @@ from agentrl.env import TextEnv
 
 _INSTANCES = 24
 _TURNS = 50
+_SLOW_MAKE_SECONDS = 0.5
 _NATIVE = 1 << 20
 """Memory per instance from which on the process's size is believed: below it is mostly noise."""
 
@@ -24,6 +25,14 @@ _NATIVE = 1 << 20
 def measure_speed(subject: Subject) -> Finding:
     """Measure reset and step latency under a random agent, and memory over many instances."""
     finding = Finding("speed", "a slow environment leaves the policy's engine idle")
+    begun = time.perf_counter()
+    subject.make()
+    making = time.perf_counter() - begun
+    finding.figures["make_seconds"] = making
+    if making > _SLOW_MAKE_SECONDS:
+        finding.notes.append(
+            f"making one more instance took {making:.1f} s; let instances share what they read"
+        )
     resets, steps = _latencies(subject)
     finding.figures["steps_per_second"] = round(len(steps) / sum(steps), 1) if steps else None
     finding.figures["reset_seconds"] = float(np.median(resets))

@@ -6,12 +6,14 @@ import hashlib
 import pickle
 import time
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
 from agentrl.check.play import brief, pairs
 from agentrl.check.report import Finding
 from agentrl.check.subject import Subject
+from agentrl.errors import TaskError
 from agentrl.tasks import TaskSet
 
 _WHOLE = 20_000
@@ -23,7 +25,8 @@ _SECONDS = 10.0
 def check_splits(subject: Subject) -> Finding:
     """Compare all splits pairwise, and check that each id is found in its own split."""
     finding = Finding("splits", "a test task seen in training makes the evaluation worthless")
-    tasks = subject.make().tasks
+    tasks, missing = _readable(subject.make().tasks)
+    finding.notes += missing
     rng = subject.rng("splits")
     problems = [*_shape(tasks), *_shared_ids(tasks, rng)]
     if not problems:
@@ -35,6 +38,21 @@ def check_splits(subject: Subject) -> Finding:
     if tasks.training >= set(tasks.splits):
         finding.notes.append("there is no held-out split to evaluate on")
     return finding
+
+
+def _readable(tasks: TaskSet) -> tuple[TaskSet, list[str]]:
+    """Return the task set without the splits whose data are not here, and what was left out."""
+    kept: dict[str, Sequence[str]] = {}
+    notes = []
+    for split, ids in tasks.splits.items():
+        try:
+            len(ids)
+            kept[split] = ids
+        except TaskError as error:
+            notes.append(f"the split {split!r} was left out: {error}")
+    readable = copy(tasks)
+    readable.splits = kept
+    return readable, notes
 
 
 def _shape(tasks: TaskSet) -> list[str]:

@@ -44,11 +44,10 @@ def describe(name: str) -> dict[str, Any]:
     try:
         row["summary"] = (inspect.getdoc(registry.load("environments", name)) or "").split("\n")[0]
         tasks = registry.make(name).tasks
+        row["splits"] = {split: len(ids) for split, ids in tasks.splits.items()}
+        row["training"] = sorted(tasks.training)
     except AgentRLError as error:
         row["problem"] = str(error)
-        return row
-    row["splits"] = {split: len(ids) for split, ids in tasks.splits.items()}
-    row["training"] = sorted(tasks.training)
     return row
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from agentrl.environments.alfworld.dice import Dice
@@ -80,9 +81,15 @@ def official_tasks(folder: str | Path | None = None) -> TaskSet:
         TaskError: No folder is known.
     """
     root = data_folder(folder)
-    splits = {name: OfficialSplit(root, name) for name in OFFICIAL_SPLITS}
+    splits = {name: _official_split(root, name) for name in OFFICIAL_SPLITS}
 
     def load(task_id: str) -> Game:
         return splits[task_id.partition("/")[0]].game(task_id)
 
     return TaskSet(splits, load, fingerprint=lambda task_id: load(task_id).layout_hash)
+
+
+# Reading a split takes a second or more, and a collector makes an environment per episode.
+@cache
+def _official_split(root: Path, name: str) -> OfficialSplit:
+    return OfficialSplit(root, name)

@@ -15,6 +15,7 @@ import numpy as np
 
 import agentrl
 from agentrl.env import Step
+from agentrl.errors import TaskError
 from agentrl.tasks import SeededIds, Task, TaskSet
 
 _spec = importlib.util.spec_from_file_location("good_envs", Path(__file__).with_name("good.py"))
@@ -93,6 +94,17 @@ class SharedFingerprints(Corridor):
         {"train": SeededIds("train", 300), "test": SeededIds("test", 100)},
         fingerprint=lambda task_id: task_id.rpartition("/")[2],
     )
+
+
+class NotHere(SeededIds):
+    def __len__(self) -> int:
+        raise TaskError("its file is not there")
+
+
+class SplitNotHere(Corridor):
+    """Nothing is wrong with it: the data of one split are not on this machine."""
+
+    tasks = TaskSet({"train": SeededIds("train", 9), "secret": NotHere("secret", 5)})
 
 
 class RepeatedIds(Corridor):

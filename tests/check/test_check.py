@@ -44,7 +44,7 @@ FAULTS = [
     ("NanReward", "answers", "not a finite number"),
     ("WrongInfo", "answers", "info['success'] is 1, not bool"),
     ("RepeatsActions", "answers", "lists 'lamp' more than once"),
-    ("ExpertWrong", "agents", "'dance' was answered as invalid"),
+    ("ExpertWrong", "agents", "100.0% of the expert's own actions were invalid, such as 'dance'"),
     ("TakesAnyTask", "answers", "an unknown task was accepted"),
     ("RaisesOnReset", "speed", "raised ValueError: odd"),
     ("CannotBeMade", "construction", "ZeroDivisionError: oh"),
@@ -83,6 +83,12 @@ def test_checks_that_do_not_apply_are_skipped_with_a_reason() -> None:
     assert set(skipped) == {"state_key", "snapshots"}
     assert all(skipped.values())
     assert report.figures["oracle_success"] is None
+
+
+def test_a_split_without_data_is_a_note() -> None:
+    report = check_environment(f"{BROKEN}:SplitNotHere", only=["splits"])
+    assert report.problems == []
+    assert "'secret' was left out: its file is not there" in report.findings[0].notes[0]
 
 
 def test_json_holds_the_documented_keys() -> None:
