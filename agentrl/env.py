@@ -94,8 +94,8 @@ class TextEnv(gymnasium.Env[str, str]):
             ConfigError: The limit or the render mode makes no sense.
         """
         self.tasks.size(split)
-        if max_turns is not None and max_turns < 1:
-            raise ConfigError(f"max_turns must be at least 1, not {max_turns!r}")
+        if max_turns is not None and not (isinstance(max_turns, int) and max_turns >= 1):
+            raise ConfigError(f"max_turns must be a whole number from 1, not {max_turns!r}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ConfigError(f"render_mode must be None or 'ansi', not {render_mode!r}")
         self.split = split
