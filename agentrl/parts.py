@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agentrl import registry
+from agentrl import credit, registry
 from agentrl.config import Config, EngineConfig
+from agentrl.credit.base import CreditMethod
 from agentrl.dialogue.factory import ConversationFactory, build_dialogue
 from agentrl.engines.base import Engine
 from agentrl.errors import HeldOutError
@@ -27,6 +28,7 @@ class Parts:
     dialogues: ConversationFactory
     collector: Collector
     tasks: TaskSet
+    methods: list[CreditMethod]
 
     async def sync(self, version: int) -> None:
         """Let the engine serve the learner's weights as policy `version`."""
@@ -46,6 +48,7 @@ def build_parts(config: Config) -> Parts:
         HeldOutError: `env.split` is held out.
         AgentRLError: A part cannot be built.
     """
+    methods = credit.parse(list(config.credit))
     options = {"split": config.env.split, **config.env.options}
     env = registry.make(config.env.name, **options)
     refuse_held_out(env.tasks, config.env.split, config.env.name)
@@ -56,7 +59,7 @@ def build_parts(config: Config) -> Parts:
     dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
     spec = EnvSpec(config.env.name, options)
     collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
-    return Parts(policy, learner, engine, dialogues, collector, env.tasks)
+    return Parts(policy, learner, engine, dialogues, collector, env.tasks, methods)
 
 
 def build_engine(config: EngineConfig, policy: Policy) -> Engine:

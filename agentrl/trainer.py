@@ -50,7 +50,6 @@ class Trainer:
         self.config = config
         self.run = run
         self.parts = parts
-        self.methods = credit.parse(list(config.credit))
         self.update = self._saved = self._restore()
         self.progress = progress or Progress(config.updates)
         self.metrics = MetricsFile(run.metrics_file, keep_through=self.update)
@@ -147,7 +146,7 @@ class Trainer:
         return _with_rewards(batch, invalid_action_penalty(batch.rewards, batch.valid, penalty))
 
     def _signals_for(self, batch: Batch) -> Signals:
-        names = set().union(*(method.needs for method in self.methods))
+        names = set().union(*(method.needs for method in self.parts.methods))
         if self.config.learner.kl == "reward":
             names |= {"old_logprob", "ref_logprob"}
         if not names:
@@ -165,7 +164,7 @@ class Trainer:
                 estimator=learner.kl_estimator,
             )
             batch = _with_rewards(batch, batch.rewards + turn_sums(batch, extra))
-        return credit.assign(batch, self.methods, signals)
+        return credit.assign(batch, self.parts.methods, signals)
 
     def _figures(
         self, collected: Collected, batch: Batch, learned: Metrics, seconds: dict[str, float]

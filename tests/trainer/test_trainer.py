@@ -132,7 +132,7 @@ def test_damaged_checkpoints_are_named(config: Config, tmp_path: Path) -> None:
     for path in list_checkpoints(run.checkpoints):
         weights = path / "policy" / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match="model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"model.safetensors"):
         Trainer(config, run, build_parts(config))
 
 
