@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _dispatch(words)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            code = _dispatch(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
@@ -114,6 +117,11 @@ def _one_line(error: AgentRLError | OSError) -> str:
     where = f"{error.filename}: " if error.filename is not None else ""
     mend = _MENDS.get(error.errno or 0)
     return f"{where}{error.strerror}{f'; {mend}' if mend else ''}"
+
+
+def _warn(message: Warning | str, *_where: Any, **_more: Any) -> None:
+    """Show a warning as people read it: what, not which line of ours raised it."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _complain(message: str) -> int:
