@@ -27,9 +27,10 @@ class Slot:
         """Return the ids of `text` in its frame."""
         frame = self.frame
         inner = frame.lead + (text.strip() if self.trims else text) + frame.trail
-        ids = self.coder.encode(self.lead_in + inner).tolist()
-        skip = len(self.coder.encode(self.lead_in)) if self.lead_in else 0
-        return [*frame.head, *ids[skip:], *frame.tail]
+        ids = self.coder.to_ids(self.lead_in + inner)
+        if self.lead_in:
+            ids = ids[len(self.coder.encode(self.lead_in)) :]
+        return [*frame.head, *ids, *frame.tail]
 
 
 def fit_slot(frame: Frame, coder: TextCoder, render: Callable[[str], Sequence[int]]) -> Slot | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from agentrl.dialogue.words import word_encoder
 from agentrl.engines.base import Ids
 
 _CACHED_TEXTS = 8192
@@ -27,6 +28,7 @@ class TextCoder:
         """Copy the backend of a Hugging Face tokenizer; a slow tokenizer is used as it is."""
         self._tokenizer = tokenizer
         self._backend = _plain_backend(tokenizer)
+        self._words = word_encoder(self._backend) if self._backend is not None else None
         self._decoder: Any = self._backend if self._backend is not None else tokenizer
         self._cached_encode = lru_cache(_CACHED_TEXTS)(self._encode)
         self._cached_decode = lru_cache(_CACHED_TEXTS)(self._decode)
@@ -49,19 +51,26 @@ class TextCoder:
         """
         if self._backend is not None:
             self._backend = _plain_backend(self._tokenizer, ids)
+            self._words = word_encoder(self._backend)
             self._cached_encode.cache_clear()
 
     def spell(self, ids: list[int]) -> str:
         """Return the text of `ids` with special tokens spelled out."""
         return str(self._decoder.decode(ids, skip_special_tokens=False))
 
-    def _encode(self, text: str) -> Ids:
+    def to_ids(self, text: str) -> list[int]:
+        """Return what `encode` does, as a list and past its cache."""
+        ids = self._words.encode(text) if self._words is not None else None
+        if ids is not None:
+            return ids
         try:
-            ids = self._to_ids(text)
+            return self._to_ids(text)
         except (TypeError, UnicodeEncodeError):
             # Lone surrogates cannot cross into the tokenizer.
-            ids = self._to_ids(text.encode("utf-8", "replace").decode())
-        return frozen(ids)
+            return self._to_ids(text.encode("utf-8", "replace").decode())
+
+    def _encode(self, text: str) -> Ids:
+        return frozen(self.to_ids(text))
 
     def _to_ids(self, text: str) -> list[int]:
         if self._backend is not None:
