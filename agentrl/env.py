@@ -221,13 +221,14 @@ class TextEnv(gymnasium.Env[str, str]):
             "success": self._last.success,
             "invalid": self._last.invalid,
         }
-        optional = {
-            "admissible_actions": self.admissible_actions(),
-            "state_key": self.state_key(),
-            "answer": self.answer(),
-            "expert_action": None if self._last.terminated else self.expert_action(),
-        }
-        info.update((key, value) for key, value in optional.items() if value is not None)
+        for key, value in (
+            ("admissible_actions", self.admissible_actions()),
+            ("state_key", self.state_key()),
+            ("answer", self.answer()),
+            ("expert_action", None if self._last.terminated else self.expert_action()),
+        ):
+            if value is not None:
+                info[key] = value
         return info
 
 

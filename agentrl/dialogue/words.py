@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -39,10 +40,9 @@ class WordEncoder:
             split: Cuts ASCII text into words.
             reserved: Finds text that the tokenizer does not read as plain characters.
         """
-        self._model = model
         self._split = split
         self._reserved = reserved
-        self._known: dict[str, list[int]] = {}
+        self._known = _KnownWords(model)
 
     def encode(self, text: str) -> list[int] | None:
         """Return the ids of `text`, or None where only the tokenizer itself can tell."""
@@ -50,18 +50,22 @@ class WordEncoder:
             return None
         if self._reserved is not None and self._reserved.search(text):
             return None
-        known = self._known
-        ids: list[int] = []
-        for word in self._split(text):
-            ids += known.get(word) or self._encode_word(word)
-        return ids
+        return list(chain.from_iterable(map(self._known.__getitem__, self._split(text))))
 
-    def _encode_word(self, word: str) -> list[int]:
+
+class _KnownWords(dict[str, list[int]]):
+    """The ids of words; a word that is missing is encoded."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self._model = model
+
+    def __missing__(self, word: str) -> list[int]:
         ids = [token.id for token in self._model.tokenize(word.translate(_TO_BYTE_LEVEL))]
         if len(word) <= _LONGEST_KEPT:
-            if len(self._known) >= _KEPT_WORDS:
-                self._known.clear()
-            self._known[word] = ids
+            if len(self) >= _KEPT_WORDS:
+                self.clear()
+            self[word] = ids
         return ids
 
 
