@@ -121,7 +121,9 @@ class Conversation:
         else:
             starts = self._length == 0
             new = self._following(shown)
-            ids = self._append(new)
+            self._append(new)
+            ids = self._buffer[: self._length]
+            ids.setflags(write=False)
         room = rules.context_length - len(ids)
         if room < 1:
             return self._end(
@@ -174,8 +176,7 @@ class Conversation:
         else:
             self._kept.append((self._pending, ids))
 
-    def _append(self, ids: Ids) -> Ids:
-        """Append to the buffer and return a read-only view of all of it."""
+    def _append(self, ids: Ids) -> None:
         end = self._length + len(ids)
         if end > len(self._buffer):
             # Earlier prompts keep looking at the old buffer, which nobody writes to any more.
@@ -184,9 +185,6 @@ class Conversation:
             self._buffer = grown
         self._buffer[self._length : end] = ids
         self._length = end
-        view = self._buffer[:end]
-        view.flags.writeable = False
-        return view
 
     def _reply(self, ids: Ids, choices: Choices | None, cut: bool) -> Reply:
         text = self._rules.codec.decode(ids)

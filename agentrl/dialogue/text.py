@@ -86,7 +86,7 @@ class TextCoder:
 def frozen(ids: Any) -> Ids:
     """Return `ids` as a read-only array that caches may share, shape [length]."""
     array = np.array(ids, np.int32)
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 

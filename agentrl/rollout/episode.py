@@ -246,7 +246,8 @@ def _checked(result: StepResult) -> StepResult:
     if not isinstance(result, tuple) or len(result) != 5:
         raise EnvironmentFault("the environment's step must return five values, as Gymnasium says")
     observation, reward, terminated, truncated, info = result
-    if not isinstance(observation, str) or not isinstance(info, Mapping):
+    # A dict is known at once; asking an abstract class takes long.
+    if not isinstance(observation, str) or not isinstance(info, (dict, Mapping)):
         raise EnvironmentFault("the environment's step must return text and an info mapping")
     try:
         reward = float(reward)
