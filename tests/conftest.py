@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ if "AGENTRL_DATA" not in os.environ and _BESIDE_THE_CLONE.is_dir():
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# A runner in the background passes an ignored SIGINT on; the tests of Ctrl-C need the usual one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts wall-clock time, not even through Hypothesis: a busy machine is no failure.
 settings.register_profile("agentrl", deadline=None)

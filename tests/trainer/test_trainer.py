@@ -160,8 +160,10 @@ def wait_for_updates(path: Path, count: int) -> None:
 def test_killed_at_any_moment_a_run_goes_on_exactly(tree: dict[str, Any], tmp_path: Path) -> None:
     config = changed(tree, updates=6, checkpoint_every=2)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    whole = start(config, tmp_path / "whole")
-    broken = tmp_path / "broken"
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = launch(whole, "train", str(tmp_path / "config.yaml"))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     process = launch(broken, "train", str(tmp_path / "config.yaml"))
     for updates in (1, 3, 5):
         wait_for_updates(broken, updates)
@@ -170,7 +172,7 @@ def test_killed_at_any_moment_a_run_goes_on_exactly(tree: dict[str, Any], tmp_pa
         process = launch(broken, "resume", str(broken))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert figures(RunDirectory.open(broken)) == figures(whole)
+    assert figures(RunDirectory.open(broken)) == figures(RunDirectory.open(whole))
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tree: dict[str, Any], tmp_path: Path) -> None:
