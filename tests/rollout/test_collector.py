@@ -253,7 +253,9 @@ class Forgetful(ByteDialogue):
         return super().prompt()
 
 
-async def test_the_event_loop_goes_round_while_nothing_ever_waits():
+async def test_the_event_loop_goes_round_while_nothing_ever_waits(monkeypatch):
+    # A small share, so that a fast machine is not done before the loop has gone round often.
+    monkeypatch.setattr("agentrl.rollout.collector._LOOP_SHARE_SECONDS", 0.005)
     ticks = 0
 
     async def tick():
