@@ -8,9 +8,10 @@ any model. All play the same game (`rollout_peers/game.py`) with the same local 
 ChatML template; no text of an observation occurs twice, except in the row with groups.
 
     agentrl             collector, dialogue (exact ids, loss mask), scripted engine, `Batch`
+                        (words met before, not whole texts, come from the dialogue's cache)
     agentrl, groups     the same with 8 episodes per task, as in training: equal texts are cached
     gem-llm, new text   a bare loop over gem's `Env`; encodes only each new observation, decodes
-                        each reply, records nothing: the least that any loop could do
+                        each reply, records nothing: the least a loop with a tokenizer does
     gem-llm, chat       the bare loop as it is usually written: the growing chat is encoded anew
     verifiers, tokens   its rollout with its own training client (ids recorded), transport faked
     verifiers, text     its rollout with a client that only returns text; nothing is tokenised
