@@ -24,9 +24,6 @@ from agentrl.rollout.stats import RolloutStats
 from agentrl.rollout.worker_pool import WorkerPool
 from agentrl.trajectory import Outcome, Trajectory
 
-_LOOP_SHARE_SECONDS = 0.05
-"""All slots together let the event loop go round at least this often."""
-
 
 class Collector:
     """Plays episodes with one engine in one kind of environment; see `collect` and `stream`."""
@@ -150,7 +147,6 @@ class Collector:
             sampling=self._sampling,
             stats=stats,
             version=version,
-            breath=_LOOP_SHARE_SECONDS / slots,
         )
         return Run(
             jobs,

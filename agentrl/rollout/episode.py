@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from agentrl.config import RolloutConfig, SamplingConfig
 from agentrl.dialogue.base import Dialogue, Prompt, Reply
@@ -19,6 +19,8 @@ from agentrl.rollout.stats import RolloutStats
 from agentrl.trajectory import Outcome, Trajectory, Turn
 
 _clock = time.perf_counter
+_TURNS_PER_ROUND = 8
+"""After so many turns of an episode the event loop goes round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,13 @@ class Settings:
     stats: RolloutStats
     version: int
     """The policy version asked for; older turns count as stale."""
-    breath: float
-    """Seconds an episode may hold the event loop before it lets others run."""
 
 
 class Episode:
     """Plays one attempt at a task and writes its turns into a trajectory."""
 
     __slots__ = (
-        "_breath_at", "_config", "_deadline", "_dialogue", "_engine", "_environment", "_info",
+        "_config", "_deadline", "_dialogue", "_engine", "_environment", "_info",
         "_invalid", "_observation", "_sampling", "_seed", "_settings", "_stats", "_trajectory",
     )  # fmt: skip
 
@@ -73,7 +73,6 @@ class Episode:
         self._info: dict[str, Any] = {}
         self._invalid = 0
         self._deadline = math.inf
-        self._breath_at = _clock() + settings.breath
 
     async def play(self) -> Outcome:
         """Play to the end and return the outcome.
@@ -92,7 +91,7 @@ class Episode:
         except TimeoutError:
             if not scope.expired():
                 raise
-        raise DeadlineFault(f"the episode took longer than {limit:g} s (rollout.episode_seconds)")
+        self._give_up()
 
     async def _play(self) -> Outcome:
         await self._reset()
@@ -102,19 +101,17 @@ class Episode:
                 self._trajectory.final_observation = self._observation
                 self._trajectory.final_state_key = self._info.get("state_key")
                 return outcome
-            if _clock() > self._breath_at:
-                await self._breathe()
+            if _clock() > self._deadline:
+                self._give_up()
+            if len(self._trajectory.turns) % _TURNS_PER_ROUND == 0:
+                # Neither a scripted engine nor a fast environment would ever let others run.
+                # By count, not by clock: the order of requests must not depend on the machine.
+                await asyncio.sleep(0)
 
-    async def _breathe(self) -> None:
-        """Let others run; neither a scripted engine nor a fast environment would ever wait."""
-        await asyncio.sleep(0)
-        now = _clock()
-        self._breath_at = now + self._settings.breath
-        if now > self._deadline:
-            limit = self._config.episode_seconds
-            raise DeadlineFault(
-                f"the episode took longer than {limit:g} s (rollout.episode_seconds)"
-            )
+    def _give_up(self) -> NoReturn:
+        """Raise for an episode that has outlived its deadline without ever waiting."""
+        limit = self._config.episode_seconds
+        raise DeadlineFault(f"the episode took longer than {limit:g} s (rollout.episode_seconds)")
 
     async def _reset(self) -> None:
         trajectory = self._trajectory

@@ -253,9 +253,7 @@ class Forgetful(ByteDialogue):
         return super().prompt()
 
 
-async def test_the_event_loop_goes_round_while_nothing_ever_waits(monkeypatch):
-    # A small share, so that a fast machine is not done before the loop has gone round often.
-    monkeypatch.setattr("agentrl.rollout.collector._LOOP_SHARE_SECONDS", 0.005)
+async def test_the_event_loop_goes_round_while_nothing_ever_waits():
     ticks = 0
 
     async def tick():
@@ -270,7 +268,7 @@ async def test_the_event_loop_goes_round_while_nothing_ever_waits(monkeypatch):
     ).collect(requests(4, 4))
     ticker.cancel()
     assert collected.stats.turns == 16_000
-    assert ticks > 10
+    assert ticks >= 1000 // 8
 
 
 async def test_programming_errors_propagate_as_they_are():
