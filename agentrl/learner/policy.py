@@ -88,7 +88,7 @@ class Policy:
                 base = AutoModelForCausalLM.from_config(base.config, dtype=base.dtype)
             base.generation_config = self.base.generation_config
         with _quiet():
-            base.save_pretrained(directory, state_dict=_untied(base, weights))
+            base.save_pretrained(directory, state_dict=untied(base, weights))
         self.tokenizer.save_pretrained(directory)
 
 
@@ -262,8 +262,8 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _untied(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Drop the names that tied weights share: safetensors stores each tensor once."""
+def untied(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights without tied names: safetensors stores each tensor once."""
     if not getattr(model.config, "tie_word_embeddings", False):
         return weights
     tied = set(getattr(model, "_tied_weights_keys", None) or ())

@@ -15,7 +15,7 @@ import yaml
 from agentrl.config import PolicyConfig
 from agentrl.env import TextEnv
 from agentrl.errors import ConfigError, did_you_mean
-from agentrl.learner.policy import load_policy, load_tokenizer
+from agentrl.learner.policy import load_policy, load_tokenizer, untied
 from agentrl.pretrain.demonstrations import Demonstrator
 from agentrl.pretrain.tokenizer import train_tokenizer
 from agentrl.pretrain.training import Pretraining, Recipe, build_model
@@ -101,7 +101,7 @@ def _texts(envs: Sequence[TextEnv], seed: int) -> Iterator[str]:
 def _export(out: Path, model: Any, tokenizer: Any) -> None:
     """Write a model directory; half precision keeps it small, and loading widens it again."""
     half = {name: weight.to(torch.bfloat16) for name, weight in model.state_dict().items()}
-    model.save_pretrained(out, state_dict=half)
+    model.save_pretrained(out, state_dict=untied(model, half))
     config = json.loads((out / "config.json").read_text())
     config["dtype"] = "bfloat16"
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
