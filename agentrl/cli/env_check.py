@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from agentrl.cli.output import print_json
-from agentrl.errors import ConfigError
+from agentrl.options import read_options
 
 
 def check(
@@ -30,7 +29,7 @@ def check(
     report = check_environment(
         name,
         split=split,
-        options=parse_options(options or ()),
+        options=read_options(options or (), "--set"),
         episodes=episodes,
         fuzz=fuzz,
         seed=seed,
@@ -44,26 +43,6 @@ def check(
         print_report(report)
     if report.problems:
         raise typer.Exit(1)
-
-
-def parse_options(assignments: Sequence[str]) -> dict[str, Any]:
-    """Return environment options given as `option=value`, with the value in YAML.
-
-    Raises:
-        ConfigError: One is not of that form.
-    """
-    import yaml
-
-    options: dict[str, Any] = {}
-    for assignment in assignments:
-        name, separator, text = assignment.partition("=")
-        if not separator or not name.isidentifier():
-            raise ConfigError(f"--set {assignment!r} is not of the form option=value")
-        try:
-            options[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"the value of --set {assignment!r} is not valid YAML") from None
-    return options
 
 
 def print_report(report: Any) -> None:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentrl.cli.output import print_json, print_table
+from agentrl.options import read_options
 
 if TYPE_CHECKING:
     from agentrl.evaluation.evaluate import Progress
@@ -52,7 +53,7 @@ def evaluate(
     from agentrl.evaluation.target import find_target
 
     found = find_target(target, step=step, config=config, env=env, overrides=overrides or [])
-    options = read_options(env_options or [])
+    options = read_options(env_options or [], "--env-options")
     with _progress() as on_progress:
         report = evaluate_target(
             found,
@@ -68,28 +69,6 @@ def evaluate(
     else:
         print_report(report)
     return 0
-
-
-def read_options(words: list[str]) -> dict[str, Any]:
-    """Return environment options from words of the form `key=value`.
-
-    Raises:
-        ConfigError: A word is of another form.
-    """
-    import yaml
-
-    from agentrl.errors import ConfigError
-
-    options: dict[str, Any] = {}
-    for word in words:
-        key, separator, text = word.partition("=")
-        if not separator or not key.isidentifier():
-            raise ConfigError(f"--env-options takes key=value, not {word!r}")
-        try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"the value of --env-options {word!r} is not valid YAML") from None
-    return options
 
 
 def print_report(report: Report) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentrl.cli.env_check import parse_options
 from agentrl.errors import AgentRLError
+from agentrl.options import read_options
 
 if TYPE_CHECKING:
     from agentrl.cli.speaker import Speaker
@@ -46,7 +46,7 @@ def play(
     from agentrl.check.subject import Subject
     from agentrl.cli.speaker import Speaker
 
-    subject = Subject(name, split, parse_options(options or ()))
+    subject = Subject(name, split, read_options(options or (), "--set"))
     env = subject.make()
     observation, info = env.reset(seed=seed, options={"task": task} if task is not None else None)
     guided = subject.make_with_expert(info["task_id"])

@@ -12,15 +12,15 @@ def pretrain(
     out: Annotated[Path, typer.Argument(help="Where the model directory goes.")],
     env: Annotated[str, typer.Option(help="An environment with an expert.")] = "alfworld",
     options: Annotated[
-        list[str],
-        typer.Option("--set", help="Environment option as key=value, in YAML; repeatable."),
-    ] = ["expert=search"],  # noqa: B006 - typer reads the default
+        list[str] | None,
+        typer.Option("--set", help="Environment option as key=value. Default: expert=search."),
+    ] = None,
     variants: Annotated[
         str, typer.Option(help="One option's values to mix, as key=[…] in YAML.")
     ] = "difficulty=[2,3,4,5,6,6]",
     recipe: Annotated[
-        list[str], typer.Option("--recipe", help="Recipe field as key=value; repeatable.")
-    ] = [],  # noqa: B006
+        list[str] | None, typer.Option("--recipe", help="Recipe field as key=value; repeatable.")
+    ] = None,
     vocabulary: Annotated[int, typer.Option(help="Tokenizer size.")] = 1024,
     seed: Annotated[int, typer.Option(help="Seeds weights, tasks and noise.")] = 0,
     threads: Annotated[int, typer.Option(help="torch threads; 0 leaves the default.")] = 0,
@@ -31,4 +31,5 @@ def pretrain(
     """Make a tokenizer and a small Llama from expert episodes; resumes where it was stopped."""
     from agentrl.pretrain.command import run_pretraining
 
-    run_pretraining(out, env, options, variants, recipe, vocabulary, seed, threads, init)
+    chosen = options if options is not None else ["expert=search"]
+    run_pretraining(out, env, chosen, variants, recipe or [], vocabulary, seed, threads, init)

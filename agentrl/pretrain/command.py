@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from agentrl.config import PolicyConfig
 from agentrl.env import TextEnv
 from agentrl.errors import ConfigError, did_you_mean
 from agentrl.learner.policy import load_policy, load_tokenizer, untied
+from agentrl.options import read_options
 from agentrl.pretrain.demonstrations import Demonstrator
 from agentrl.pretrain.tokenizer import train_tokenizer
 from agentrl.pretrain.training import Pretraining, Recipe, build_model
@@ -46,8 +46,8 @@ def run_pretraining(
     if threads:
         torch.set_num_threads(threads)
     plan = _recipe(recipe)
-    common = dict(_pair(option) for option in options)
-    key, values = _pair(variants)
+    common = read_options(options, "--set")
+    ((key, values),) = read_options([variants], "--variants").items()
     envs = [make(env, **common, **{key: value}) for value in values]
     _require_expert(envs[0], env)
     out.mkdir(parents=True, exist_ok=True)
@@ -129,16 +129,9 @@ def _require_expert(env: TextEnv, name: str) -> None:
 
 
 def _recipe(entries: Sequence[str]) -> Recipe:
-    fields = dict(_pair(entry) for entry in entries)
+    fields = read_options(entries, "--recipe")
     for field in fields:
         if field not in Recipe.__dataclass_fields__:
             hint = did_you_mean(field, Recipe.__dataclass_fields__)
             raise ConfigError(f"unknown recipe field {field!r}; {hint}")
     return Recipe(**fields)
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise ConfigError(f"{text!r} is not of the form key=value")
-    return key, yaml.safe_load(value)

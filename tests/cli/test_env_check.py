@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agentrl.cli.env_check import parse_options
 from agentrl.errors import ConfigError
+from agentrl.options import read_options
 
 CHECKS = Path(__file__).parent.parent / "check"
 QUICK = ("--episodes", "2", "--fuzz", "60")
@@ -45,7 +45,7 @@ def test_problems_exit_1_and_say_why(run) -> None:
         (["ALFWorl"], "did you mean 'alfworld'?"),
         (["alfworld", "--split", "tain"], "did you mean 'train'?"),
         (["alfworld", "--set", "dificulty=1"], "did you mean 'difficulty'?"),
-        (["alfworld", "--set", "difficulty"], "not of the form option=value"),
+        (["alfworld", "--set", "difficulty"], "not of the form key=value"),
         (["alfworld", "--set", "difficulty=[1"], "not valid YAML"),
         (["alfworld", "--only", "spede"], "did you mean 'speed'?"),
         (["missing.py:Thing"], "no file 'missing.py'"),
@@ -61,7 +61,7 @@ def test_wrong_use_exits_2_with_the_mend(run, words, text) -> None:
 
 
 def test_options_are_yaml() -> None:
-    assert parse_options(["a=1", "b=[x, y]", "c=", "d=two words", "e=x=y"]) == {
+    assert read_options(["a=1", "b=[x, y]", "c=", "d=two words", "e=x=y"], "--set") == {
         "a": 1,
         "b": ["x", "y"],
         "c": None,
@@ -69,7 +69,7 @@ def test_options_are_yaml() -> None:
         "e": "x=y",
     }
     with pytest.raises(ConfigError):
-        parse_options(["9a=1"])
+        read_options(["9a=1"], "--set")
 
 
 def test_options_reach_the_environment(run) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from agentrl.cli import main
-from agentrl.cli.eval import interval, read_options
+from agentrl.cli.eval import interval
 from agentrl.config import build_config
 from agentrl.errors import ConfigError
 from agentrl.evaluation.statistics import Estimate
+from agentrl.options import read_options
 from agentrl.run import RunDirectory
 
 pytest.importorskip("torch")
@@ -150,7 +151,7 @@ def test_comparing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--step", "last"], "a checkpoint's number or 'base'"),
         (["--split", "tset"], "unknown split 'tset'"),
         (["--env-options", "prizes=1"], "prizes"),
-        (["--env-options", "prize"], "takes key=value"),
+        (["--env-options", "prize"], "--env-options 'prize' is not of the form key=value"),
         (["--env", "alfworld"], "leave out --config and --env"),
         (["--tasks", "0"], "--tasks"),
         (["dialog.format=plain"], "did you mean 'dialogue'"),
@@ -230,7 +231,7 @@ def test_ctrl_c_keeps_what_was_played_and_the_same_command_goes_on(
 
 
 def test_options_and_intervals() -> None:
-    assert read_options(["a=1", "b=[x, y]", "c=", "d=e=f"]) == {
+    assert read_options(["a=1", "b=[x, y]", "c=", "d=e=f"], "--set") == {
         "a": 1,
         "b": ["x", "y"],
         "c": None,
@@ -238,7 +239,7 @@ def test_options_and_intervals() -> None:
     }
     for wrong in ("a", "=1", "a b=1", "a=[1"):
         with pytest.raises(ConfigError):
-            read_options([wrong])
+            read_options([wrong], "--set")
     assert interval(Estimate(0.5, 0.25, 0.75)) == "0.250 to 0.750"
     assert "unknown" in interval(Estimate(0.5, float("nan"), float("nan")))
 

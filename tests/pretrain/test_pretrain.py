@@ -128,3 +128,5 @@ def test_wrong_settings_are_one_line(tmp_path: Path) -> None:
         pretrain(tmp_path, options=[])
     with pytest.raises(ConfigError, match="key=value"):
         pretrain(tmp_path, options=["expert"])
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        pretrain(tmp_path, recipe=["noise=[0.1"])
