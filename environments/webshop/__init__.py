@@ -1,0 +1,1 @@
+"""WebShop: buy the product that an instruction describes, in a shop of real products."""
