@@ -9,7 +9,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +21,9 @@ class Section(BaseModel):
     """Base of all sections: frozen, and no key that is not declared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Section)
 
 
 class EnvironmentConfig(Section):
@@ -229,7 +232,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: The file cannot be read, or a key or value is wrong.
     """
-    tree = _read_yaml(find_config(path)) if path is not None else {}
+    tree = read_yaml(find_config(path)) if path is not None else {}
     for override in overrides:
         _apply(tree, override)
     return build_config(tree, source=str(path) if path is not None else "the overrides")
@@ -255,10 +258,15 @@ def find_config(path: Path) -> Path:
 def build_config(tree: Mapping[str, Any], source: str) -> Config:
     """Return a validated configuration, or raise `ConfigError` with one line per problem."""
     tree = {k: {_SHORT[k]: v} if k in _SHORT and isinstance(v, str) else v for k, v in tree.items()}
+    return build_section(Config, tree, source)
+
+
+def build_section(kind: type[S], tree: Mapping[str, Any], source: str) -> S:
+    """Return a validated section, or raise `ConfigError` with one line for all problems."""
     try:
-        return Config.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
-        problems = "; ".join(_explain(item) for item in error.errors())
+        problems = "; ".join(_explain(kind, item) for item in error.errors())
         raise ConfigError(f"{source}: {problems}") from None
 
 
@@ -285,7 +293,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping a YAML file holds, or raise `ConfigError` in one line."""
     try:
         tree = yaml.load(path.read_bytes(), _Loader)
     except OSError as error:
@@ -318,16 +327,19 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     tree[last] = value
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
+def _explain(kind: type[Section], problem: Mapping[str, Any]) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] != "extra_forbidden":
         return f"{key}: {problem['msg']} (got {reprlib.repr(problem['input'])})"
-    section: Any = Config
+    section: Any = kind
     for name in location[:-1]:
-        annotation = section.model_fields[name].annotation
-        # An optional section is `Section | None`.
-        section = next(
-            (part for part in get_args(annotation) if part is not type(None)), annotation
-        )
+        if not name.isdigit():
+            section = _section_in(section.model_fields[name].annotation)
     return f"unknown key {key!r}; {did_you_mean(location[-1], section.model_fields)}"
+
+
+def _section_in(annotation: Any) -> Any:
+    """Return the section that `Section | None` or `tuple[Section, ...]` is made of."""
+    parts = [part for part in get_args(annotation) if part not in (type(None), ...)]
+    return _section_in(parts[0]) if parts else annotation

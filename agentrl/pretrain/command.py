@@ -1,81 +1,100 @@
-"""What `agentrl pretrain` does: environments, tokenizer, training, model directory."""
+"""What `agentrl pretrain` does: environments, tokenizer, training by stages, model directories."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from agentrl.config import PolicyConfig
 from agentrl.env import TextEnv
-from agentrl.errors import ConfigError, did_you_mean
+from agentrl.errors import ConfigError
 from agentrl.learner.policy import load_policy, load_tokenizer, untied
-from agentrl.options import read_options
 from agentrl.pretrain.demonstrations import Demonstrator
-from agentrl.pretrain.tokenizer import train_tokenizer
-from agentrl.pretrain.training import Pretraining, Recipe, build_model
+from agentrl.pretrain.recipe import Recipe, Stage, World
+from agentrl.pretrain.tokenizer import grow_tokenizer, train_tokenizer
+from agentrl.pretrain.training import Pretraining, build_model, grow_model
 from agentrl.registry import make
 
 _POOL = 512
 _SAVE_EVERY = 20
-_LONGEST = 1200
 _TOKENIZER_EPISODES = 2400
+_STATE = "pretraining.pt"
 
 
-def run_pretraining(
-    out: Path,
-    env: str,
-    options: Sequence[str],
-    variants: str,
-    recipe: Sequence[str],
-    vocabulary: int,
-    seed: int,
-    threads: int,
-    init: Path | None = None,
-) -> None:
-    """Make a base policy in `out`; see `agentrl.cli.pretrain` for the arguments.
+def run_pretraining(out: Path, recipe: Recipe, threads: int = 0) -> None:
+    """Make a base policy in `out`, or go on where it was stopped.
+
+    Args:
+        out: The model directory; the models of stages before the last lie in `out/stage-0` and so
+            on, and `pretraining.jsonl` beside each has its figures.
+        recipe: See `agentrl.pretrain.recipe`.
+        threads: Of torch; 0 leaves the default.
 
     Raises:
         ConfigError: A wrong option, or an environment without an expert.
+        ModelError: The model to go on from cannot be loaded.
     """
     if threads:
         torch.set_num_threads(threads)
-    plan = _recipe(recipe)
-    common = read_options(options, "--set")
-    ((key, values),) = read_options([variants], "--variants").items()
-    envs = [make(env, **common, **{key: value}) for value in values]
-    _require_expert(envs[0], env)
+    last = len(recipe.stages) - 1
+    before = recipe.init
+    for number in range(last + 1):
+        folder = out if number == last else out / f"stage-{number}"
+        # Exporting ends with the tokenizer's settings, so that they tell a finished stage.
+        if not (folder / "tokenizer_config.json").exists():
+            _run_stage(folder, before, recipe, number)
+        before = str(folder)
+    written = yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+    (out / "recipe.yaml").write_text(written)
+
+
+def _run_stage(out: Path, before: str | None, recipe: Recipe, number: int) -> None:
+    """Train a stage on what stood before it and write its model directory."""
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(init) if init else train_tokenizer(_texts(envs, seed), vocabulary)
-    demonstrator = Demonstrator(tokenizer, plan.noise, _LONGEST, learn_noise=plan.learn_noise)
-    model = build_model(plan, tokenizer, seed) if init is None else _load(init)
-    # Seeds of pools start far from the tokenizer's; both stay far from any held-out split.
-    run = Pretraining(
-        model, plan, lambda k: demonstrator.pool(envs, "train", _POOL, seed * 10**6 + k)
+    stage, seed = recipe.stages[number], recipe.seed + number
+    envs = [_make(world) for world in stage.worlds]
+    model, tokenizer = _start(before, recipe, stage, envs, seed)
+    demonstrator = Demonstrator(
+        tokenizer, stage.noise, stage.longest, learn_noise=stage.learn_noise
     )
-    state = out / "pretraining.pt"
+    shares = [world.share for world in stage.worlds]
+    # Seeds of pools start far from the tokenizer's.
+    run = Pretraining(
+        model, stage, lambda k: demonstrator.pool(envs, shares, _POOL, seed * 10**6 + k)
+    )
+    state = out / _STATE
     if state.exists():
         run.load(state)
     while not run.done:
         figures = run.run_pool()
-        _report(out, figures, plan)
+        _report(out, figures, stage)
         if run.pools % _SAVE_EVERY == 0:
             run.save(state)
-            _export(out, model, tokenizer)
     _export(out, model, tokenizer)
     state.unlink(missing_ok=True)
-    made = {"env": env, "options": common, key: values, "seed": seed, **asdict(plan)}
-    made["init"] = init.name if init is not None else None
-    (out / "recipe.json").write_text(json.dumps(made, indent=2) + "\n")
 
 
-def _load(directory: Path) -> Any:
-    return load_policy(PolicyConfig(model=str(directory))).model
+def _start(
+    before: str | None, recipe: Recipe, stage: Stage, envs: Sequence[TextEnv], seed: int
+) -> tuple[Any, Any]:
+    """Return the model and the tokenizer that a stage begins with."""
+    if before is None:
+        assert stage.vocabulary is not None
+        tokenizer = train_tokenizer(_texts(envs, seed), stage.vocabulary)
+        model = build_model(recipe.shape, tokenizer, seed)
+    else:
+        tokenizer = load_tokenizer(before)
+        model = load_policy(PolicyConfig(model=before)).model
+        if stage.vocabulary is not None and stage.vocabulary > len(tokenizer):
+            tokenizer = grow_tokenizer(tokenizer, _texts(envs, seed), stage.vocabulary)
+    grow_model(model, tokenizer, stage.context)
+    return model, tokenizer
 
 
 def _texts(envs: Sequence[TextEnv], seed: int) -> Iterator[str]:
@@ -108,30 +127,24 @@ def _export(out: Path, model: Any, tokenizer: Any) -> None:
     tokenizer.save_pretrained(out)
 
 
-def _report(out: Path, figures: dict[str, float], recipe: Recipe) -> None:
+def _report(out: Path, figures: dict[str, float], stage: Stage) -> None:
     with (out / "pretraining.jsonl").open("a") as file:
         file.write(json.dumps(figures) + "\n")
     print(
-        f"{figures['tokens'] / 1e6:7.2f}M of {recipe.tokens / 1e6:.0f}M tokens"
+        f"{figures['tokens'] / 1e6:7.2f}M of {stage.tokens / 1e6:.0f}M tokens"
         f"  loss {figures['loss']:.4f}  expert's tokens guessed {figures['expert_accuracy']:.4f}"
         f"  {figures['tokens_per_second']:,.0f} tok/s",
         flush=True,
     )
 
 
-def _require_expert(env: TextEnv, name: str) -> None:
+def _make(world: World) -> TextEnv:
+    """Return a world's environment, which must tell what its expert would do."""
+    env = make(world.env, **world.options)
     _, info = env.reset(seed=0)
     if "expert_action" not in info or "admissible_actions" not in info:
         raise ConfigError(
-            f"environment {name!r} gives no expert_action and admissible_actions with these "
-            "options; pretraining clones an expert (for alfworld: --set expert=search)"
+            f"environment {world.env!r} gives no expert_action and admissible_actions with these "
+            "options; pretraining clones an expert (for most: options: {expert: search})"
         )
-
-
-def _recipe(entries: Sequence[str]) -> Recipe:
-    fields = read_options(entries, "--recipe")
-    for field in fields:
-        if field not in Recipe.__dataclass_fields__:
-            hint = did_you_mean(field, Recipe.__dataclass_fields__)
-            raise ConfigError(f"unknown recipe field {field!r}; {hint}")
-    return Recipe(**fields)
+    return env

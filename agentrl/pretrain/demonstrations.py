@@ -86,15 +86,27 @@ class Demonstrator:
         )
 
     def pool(
-        self, envs: Sequence[TextEnv], split: str, count: int, seed: int
+        self,
+        envs: Sequence[TextEnv],
+        shares: Sequence[float],
+        count: int,
+        seed: int,
     ) -> list[Demonstration]:
-        """Return `count` episodes, each of a random task of a random environment."""
+        """Return `count` episodes, each of a random training task of a random environment.
+
+        Args:
+            envs: Made with an expert.
+            shares: How often each is drawn, beside the others.
+            count: Number of episodes.
+            seed: Decides everything.
+        """
         rng = np.random.default_rng(seed)
+        chances = np.array(shares) / sum(shares)
         episodes = []
         for _ in range(count):
-            env = envs[int(rng.integers(len(envs)))]
-            index = int(rng.integers(env.tasks.size(split)))
-            episodes.append(self.play(env, env.tasks.at(split, index).id, rng))
+            env = envs[int(rng.choice(len(envs), p=chances))]
+            index = int(rng.integers(env.tasks.size("train")))
+            episodes.append(self.play(env, env.tasks.at("train", index).id, rng))
         return episodes
 
     def encode(self, text: str) -> list[int]:

@@ -164,7 +164,7 @@ def test_help_imports_neither_torch_nor_gymnasium() -> None:
     ("module", "words", "extra"),
     [
         ("torch", ["train", "env.options.difficulty=1"], "train"),
-        ("torch", ["pretrain", "out"], "train"),
+        ("torch", ["pretrain", "out", "tiny"], "train"),
         ("transformers", ["play", "alfworld", "--show-prompt"], "train"),
     ],
 )

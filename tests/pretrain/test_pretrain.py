@@ -11,13 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agentrl
+from agentrl.config import build_section
 from agentrl.errors import ConfigError
 from agentrl.pretrain import command
 from agentrl.pretrain.command import run_pretraining
 from agentrl.pretrain.demonstrations import LEARNED, PLAYED, READ, Demonstrator
-from agentrl.pretrain.tokenizer import ACTION, END, OBSERVATION, train_tokenizer
+from agentrl.pretrain.recipe import Recipe, Shape, load_recipe
+from agentrl.pretrain.tokenizer import ACTION, END, OBSERVATION, grow_tokenizer, train_tokenizer
+from agentrl.pretrain.training import build_model, grow_model
 
-SMALL = ["tokens=6000", "hidden=32", "layers=1", "heads=2", "intermediate=32", "batch_tokens=512"]
+SHAPE = {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 32}
+WORLD = {"env": "alfworld", "options": {"expert": "search", "max_turns": 8, "difficulty": [1, 2]}}
+STAGE = {"worlds": [WORLD], "tokens": 6000, "vocabulary": 320, "batch_tokens": 512}
 TEXTS = ["You are in a room. You see a mug 1, and a pen 2.", "go to cabinet 12", "take mug 1"] * 9
 TOKENIZER = train_tokenizer(TEXTS, 320)
 
@@ -28,16 +33,9 @@ def few_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_TOKENIZER_EPISODES", 50)
 
 
-def pretrain(out: Path, *, recipe: list[str] = SMALL, **changes: Any) -> None:
-    arguments: dict[str, Any] = {
-        "env": "alfworld",
-        "options": ["expert=search", "max_turns=8"],
-        "variants": "difficulty=[1, 2]",
-        "vocabulary": 320,
-        "seed": 0,
-        "threads": 0,
-    }
-    run_pretraining(out, recipe=recipe, **{**arguments, **changes})
+def recipe(*stages: dict[str, Any], **changes: Any) -> Recipe:
+    tree = {"shape": SHAPE, "stages": stages or (STAGE,), **changes}
+    return build_section(Recipe, tree, "the test")
 
 
 @given(st.text())
@@ -86,16 +84,16 @@ def test_long_episodes_are_cut_after_a_turn() -> None:
 def test_pretraining_learns_and_leaves_a_model(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    pretrain(tmp_path, recipe=[*SMALL, "tokens=20000"])
+    run_pretraining(tmp_path, recipe({**STAGE, "tokens": 20_000}))
     rows = [json.loads(line) for line in (tmp_path / "pretraining.jsonl").read_text().splitlines()]
     assert rows[0]["expert_success"] > 0.8
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.init_kwargs["agentrl_codec"] == "line"
     assert model.get_input_embeddings().num_embeddings == len(tokenizer)
-    recipe = json.loads((tmp_path / "recipe.json").read_text())
-    assert recipe["tokens"] == 20000
-    assert recipe["difficulty"] == [1, 2]
+    made = load_recipe(tmp_path / "recipe.yaml")
+    assert made.stages[0].tokens == 20_000
+    assert made.stages[0].worlds[0].options["difficulty"] == [1, 2]
     assert not (tmp_path / "pretraining.pt").exists()
 
 
@@ -104,29 +102,91 @@ def test_stopped_pretraining_goes_on_exactly(
 ) -> None:
     monkeypatch.setattr(command, "_POOL", 8)
     monkeypatch.setattr(command, "_SAVE_EVERY", 1)
-    pretrain(tmp_path / "whole")
+    grown = {**STAGE, "vocabulary": 340, "context": 4096}
+    run_pretraining(tmp_path / "whole", recipe(STAGE, grown))
     reports: list[float] = []
 
-    def stop(out: Path, figures: dict[str, float], recipe: Any) -> None:
+    def stop(out: Path, figures: dict[str, float], stage: Any) -> None:
         reports.append(figures["loss"])
-        if len(reports) == 2:
+        if out.name == "broken" and len(reports) % 2 == 0:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(command, "_report", stop)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(tmp_path / "broken")
-    pretrain(tmp_path / "broken")
-    whole, broken = ((tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "broken"))
-    assert whole == broken
+            run_pretraining(tmp_path / "broken", recipe(STAGE, grown))
+    assert (tmp_path / "broken" / "stage-0" / "config.json").exists()
+    run_pretraining(tmp_path / "broken", recipe(STAGE, grown))
+    for name in ("stage-0/model.safetensors", "model.safetensors", "tokenizer.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (
+            tmp_path / "broken" / name
+        ).read_bytes(), name
 
 
-def test_wrong_settings_are_one_line(tmp_path: Path) -> None:
+def test_a_grown_tokenizer_keeps_what_it_had() -> None:
+    texts = ["a serendipitous shampoo [SEP] $3 [SEP] shampoo bottles"] * 5
+    grown = grow_tokenizer(TOKENIZER, texts, 360)
+    assert 320 < len(grown) <= 360
+    assert dict(TOKENIZER.get_vocab().items() & grown.get_vocab().items()) == TOKENIZER.get_vocab()
+    assert grown.tokenize(" shampoo [SEP]") == ["Ġshampoo", "Ġ[SEP]"]
+    for text in TEXTS:
+        assert grown.encode(text) == TOKENIZER.encode(text)
+    for text in texts:
+        assert grown.decode(grown.encode(text)) == text
+        assert len(grown.encode(text)) < len(TOKENIZER.encode(text))
+
+
+def test_growing_merges_what_training_would() -> None:
+    """From a tokenizer of bytes alone, growing is training."""
+    texts = [" hug pug pun bun hugs hug pug hug"] * 10
+    size = 260 + 6
+    grown = grow_tokenizer(train_tokenizer([""], 260), texts, size)
+    trained = train_tokenizer(texts, size)
+    assert len(grown) == len(trained) == size
+    assert [len(grown.encode(text)) for text in texts] == [
+        len(trained.encode(text)) for text in texts
+    ]
+
+
+def test_a_grown_model_reads_new_ids_as_the_mean_of_their_parts() -> None:
+    model = build_model(Shape(**SHAPE), TOKENIZER, 0)
+    before = model.get_input_embeddings().weight.detach().clone()
+    old = len(TOKENIZER)
+    assert len(before) == old
+    grown = grow_tokenizer(TOKENIZER, ["zyx zyx"], old + 1)
+    grow_model(model, grown, 4096)
+    after = model.get_input_embeddings().weight.detach()
+    assert torch.equal(after[:old], before)
+    (left, right) = TOKENIZER.convert_tokens_to_ids(list(grown.convert_ids_to_tokens(old)))
+    assert torch.equal(after[old], (before[left] + before[right]) / 2)
+    assert model.config.max_position_embeddings == 4096
+    logits = model(torch.tensor([grown.encode("zyx")])).logits
+    assert logits.shape[-1] == old + 1
+
+
+def test_worlds_are_played_by_their_shares() -> None:
+    envs = [agentrl.make("alfworld", expert="search", max_turns=turns) for turns in (1, 2)]
+    demonstrator = Demonstrator(TOKENIZER, (0.0,), 5000)
+    played = demonstrator.pool(envs, (1.0, 9.0), 200, seed=0)
+    end = TOKENIZER.convert_tokens_to_ids(END)
+    short = sum(int(np.sum(episode.ids == end)) == 1 for episode in played)
+    assert 8 <= short <= 40
+
+
+def test_wrong_recipes_are_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("stages: [{worlds: [{env: alfworld}], tokens: 5, vocabulary: 300}]")
+    with pytest.raises(ConfigError, match="expert: search"):
+        run_pretraining(tmp_path / "out", load_recipe(file))
+    file.write_text("stages: [{worlds: [{env: alfworld}], token: 5}]")
     with pytest.raises(ConfigError, match="did you mean 'tokens'"):
-        pretrain(tmp_path, recipe=["token=3"])
-    with pytest.raises(ConfigError, match="expert=search"):
-        pretrain(tmp_path, options=[])
-    with pytest.raises(ConfigError, match="key=value"):
-        pretrain(tmp_path, options=["expert"])
-    with pytest.raises(ConfigError, match="not valid YAML"):
-        pretrain(tmp_path, recipe=["noise=[0.1"])
+        load_recipe(file)
+    file.write_text("stages: [{worlds: [{env: alfworld}], tokens: 5}]")
+    with pytest.raises(ConfigError, match="vocabulary"):
+        load_recipe(file)
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_the_recipe_of_the_shipped_policy_can_be_read() -> None:
+    assert load_recipe(Path("tiny")).stages[0].vocabulary == 843
