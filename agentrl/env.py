@@ -117,6 +117,16 @@ class TextEnv(gymnasium.Env[str, str]):
         """Act; return `self.observe(…)`, `.success(…)`, `.failure(…)` or `.invalid(…)`."""
         raise NotImplementedError
 
+    @classmethod
+    def blocks(cls, **options: Any) -> bool:
+        """Return whether an environment made with these options belongs in worker processes.
+
+        True where a call takes so long, or so little heeds threads and other games in the process,
+        that playing it beside others would do harm. The collector then starts workers by itself.
+        """
+        del options
+        return False
+
     def admissible_actions(self) -> list[str] | None:
         """Return the actions that would do something now, or None where they cannot be listed."""
         return None

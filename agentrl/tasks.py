@@ -140,6 +140,16 @@ class SeededIds(Sequence[str]):
         return number == str(int(number[:19])) and int(number) < self._size
 
 
+def panel_digest(fingerprints: Mapping[str, str]) -> str:
+    """Return the hash that names a set of tasks (12 hex digits), whatever their order.
+
+    Args:
+        fingerprints: Content hash by task id.
+    """
+    lines = sorted(f"{task_id}\t{content}\n" for task_id, content in fingerprints.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
+
+
 def task_seed(task_id: str) -> int:
     """Return a 63-bit seed that depends on the task id alone."""
     digest = hashlib.sha256(task_id.encode()).digest()

@@ -8,6 +8,7 @@ a batch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Self
@@ -16,7 +17,7 @@ from agentrl.config import RolloutConfig, SamplingConfig
 from agentrl.dialogue.base import DialogueFactory
 from agentrl.engines.base import Engine
 from agentrl.errors import ConfigError, EnvironmentFault
-from agentrl.rollout.environments import EnvFactory, EnvironmentPool, LocalPool
+from agentrl.rollout.environments import EnvFactory, EnvironmentPool, LocalPool, needs_workers
 from agentrl.rollout.episode import Settings
 from agentrl.rollout.requests import Collected, GroupRequest
 from agentrl.rollout.run import Run, jobs_of
@@ -43,7 +44,8 @@ class Collector:
                 pickled.
             dialogues: Makes the dialogue of each episode.
             engine: Samples the actions.
-            config: Workers, concurrency, deadlines, retries.
+            config: Workers, concurrency, deadlines, retries. An environment that says it blocks
+                gets a worker per core where none are asked for.
             sampling: Temperature and the like.
 
         Raises:
@@ -54,10 +56,11 @@ class Collector:
         self._config = config or RolloutConfig()
         self._sampling = sampling or SamplingConfig()
         self._name = str(getattr(env, "name", None) or getattr(env, "__name__", ""))
+        workers = self._config.workers
+        if not workers and needs_workers(env):
+            workers = min(len(os.sched_getaffinity(0)), self._config.concurrency)
         self._pool: EnvironmentPool = (
-            WorkerPool(env, self._config.workers, self._config.turn_seconds)
-            if self._config.workers
-            else LocalPool(env)
+            WorkerPool(env, workers, self._config.turn_seconds) if workers else LocalPool(env)
         )
 
     async def __aenter__(self) -> Self:

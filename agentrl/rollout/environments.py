@@ -16,7 +16,7 @@ import gymnasium
 
 from agentrl.env import TextEnv
 from agentrl.errors import AgentRLError, EnvironmentFault
-from agentrl.registry import make
+from agentrl.registry import load, make
 
 EnvFactory = Callable[[], gymnasium.Env[str, str]]
 """Makes one environment; for worker processes it must survive pickling, as `EnvSpec` does."""
@@ -39,6 +39,17 @@ class EnvSpec:
     def __call__(self) -> TextEnv:
         """Make the environment; see `agentrl.registry.make` for the errors."""
         return make(self.name, **self.options)
+
+    def blocks(self) -> bool:
+        """Return what the environment says of itself; see `TextEnv.blocks`."""
+        asked = getattr(load("environments", self.name), "blocks", None)
+        return bool(asked(**self.options)) if asked is not None else False
+
+
+def needs_workers(factory: EnvFactory) -> bool:
+    """Return whether the environments of a factory ask to be played in worker processes."""
+    asked = getattr(factory, "blocks", None)
+    return bool(asked()) if callable(asked) else False
 
 
 class Environment(Protocol):
