@@ -1,33 +1,43 @@
-"""The official games, from the user's data folder.
+"""The official games, from the user's data folder, as panels named by a hash of their content.
 
 A split is either one file `<split>.jsonl.xz` (a line per game: id, goal, pddl_problem) or the
-folders of the official release, each with a `game.tw-pddl`. Both releases are read: the current one
-(`move X to Y`) and the older one (`put X in/on Y`).
+folders of the official release, each with a `game.tw-pddl`. Its hash depends on the games alone,
+not on the form they were read from.
 """
 
 from __future__ import annotations
 
-import json
-import lzma
 import os
-import re
-import zlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
-from agentrl.environments.alfworld.game import CURRENT, OLDER, Game, Phrases, TaskType
-from agentrl.environments.alfworld.generate import SENTENCES
-from agentrl.environments.alfworld.parse import parse_game
-from agentrl.errors import TaskError
+from agentrl.environments.alfworld.game import Game
+from agentrl.environments.alfworld.original import GameFile
+from agentrl.environments.alfworld.records import (
+    GAME_FILE,
+    Record,
+    read_content,
+    read_folders,
+    read_packed,
+)
+from agentrl.errors import TaskError, did_you_mean
+from agentrl.tasks import panel_digest
 
 DATA_VARIABLE = "AGENTRL_DATA"
 OFFICIAL_SPLITS = ("train", "valid_seen", "valid_unseen", "valid_train")
-_RELEASE_FOLDER = "json_2.1.1"
-_GAME_FILE = "game.tw-pddl"
-_TASK_LINE = re.compile(r'"task":\s*\[\s*\{\s*"rhs":\s*"((?:[^"\\]|\\.)*)"')
-_MEND = "get the file again from the official release"
+KNOWN_DIGESTS: Mapping[str, str] = {
+    "train": "4ef4fc76d9b2",
+    "valid_seen": "7acbb8838a6f",
+    "valid_train": "d377d0a4b565",
+}
+"""Content hashes of the official splits. That of `valid_unseen` is not known here: its games were
+kept out of sight on purpose. It is computed and shown, but compared with nothing."""
+
+RELEASE_FOLDER = "json_2.1.1"
+_COMPILED_GAMES = 256
+"""Games of a split that are kept compiled, some 15 KiB each."""
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
@@ -48,13 +58,32 @@ def data_folder(folder: str | Path | None = None) -> Path:
     return Path(root) / "alfworld"
 
 
+def official_rules(folder: Path) -> tuple[str, str]:
+    """Return domain and grammar of the official games, `@@TASK@@` in place of the goal.
+
+    Raises:
+        TaskError: They are not in the folder.
+    """
+    try:
+        domain, grammar = (
+            (folder / name).read_text(encoding="utf-8") for name in ("domain.pddl", "grammar.twl2")
+        )
+    except OSError as error:
+        raise TaskError(
+            f"the original engine needs domain.pddl and grammar.twl2 of the official games in "
+            f"{folder} ({error.strerror}); put them there, or use backend='native'"
+        ) from error
+    return domain, grammar
+
+
 class OfficialSplit(Sequence[str]):
-    """The ids `<split>/<folder>/<trial>` of a split, read from disk when first used."""
+    """The ids `<split>/<folder>/<trial>` of a split, sorted; read from disk when first used."""
 
     def __init__(self, root: Path, split: str) -> None:
         """Name the split of a data folder; nothing is read yet."""
         self._root = root
         self._split = split
+        self.game = lru_cache(_COMPILED_GAMES)(self._compile)
 
     def __len__(self) -> int:
         """Return how many games there are."""
@@ -69,105 +98,128 @@ class OfficialSplit(Sequence[str]):
         is_ours = isinstance(item, str) and item.startswith(f"{self._split}/")
         return is_ours and item in self._records
 
-    def game(self, task_id: str) -> Game:
-        """Compile a game.
+    def _compile(self, task_id: str) -> Game:
+        """Return a game; the ones asked for last are compiled only once.
 
         Raises:
-            TaskError: The game's file is damaged.
+            TaskError: The game is damaged; says where.
+        """
+        return self._records[task_id].compile()
+
+    def walkthrough(self, task_id: str) -> Sequence[str]:
+        """Return commands that win; none are recorded in the older release."""
+        return self._records[task_id].walkthrough
+
+    def fingerprint(self, task_id: str) -> str:
+        """Return the hash of a game's content."""
+        return self._records[task_id].fingerprint
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the hash of the whole split."""
+        return panel_digest({id_: record.fingerprint for id_, record in self._records.items()})
+
+    def game_file(self, task_id: str) -> GameFile:
+        """Return a game for the original engine.
+
+        Raises:
+            TaskError: The rules that go with a packed split are not beside it.
         """
         record = self._records[task_id]
-        name = task_id.partition("/")[2]
-        if isinstance(record, Path):
-            return read_game_file(record, name)
-        problem = zlib.decompress(record[1]).decode()
-        return parse_game(problem, record[0], game_id=name)
+        if record.file is not None:
+            content = read_content(record.file)
+            return {**content, "pddl_problem": record.problem}
+        domain, grammar = self._rules
+        return {
+            "pddl_domain": domain,
+            "grammar": grammar.replace("@@TASK@@", f"Your task is to: {record.sentence}"),
+            "pddl_problem": record.problem,
+            "solvable": True,
+            "walkthrough": list(record.walkthrough),
+        }
+
+    @cached_property
+    def _rules(self) -> tuple[str, str]:
+        return official_rules(self._root)
 
     @cached_property
     def _ids(self) -> list[str]:
         return list(self._records)
 
     @cached_property
-    def _records(self) -> Mapping[str, tuple[str, bytes] | Path]:
-        """Return for each id the goal and the packed problem, or the file to read."""
-        packed = self._root / f"{self._split}.jsonl.xz"
-        if packed.is_file():
-            return {f"{self._split}/{name}": record for name, record in _read_packed(packed)}
-        for folder in (self._root / _RELEASE_FOLDER / self._split, self._root / self._split):
-            files = sorted(folder.rglob(_GAME_FILE)) if folder.is_dir() else []
-            if files:
-                return {
-                    f"{self._split}/{file.parent.relative_to(folder).as_posix()}": file
-                    for file in files
-                    if '"solvable": false' not in file.read_text(encoding="utf-8")
-                }
+    def _records(self) -> Mapping[str, Record]:
+        found: dict[str, Record] = {}
+        for record in sorted(self._read(), key=lambda record: record.name):
+            task_id = f"{self._split}/{record.name}"
+            if task_id in found:
+                raise TaskError(
+                    f"{record.where} is damaged: the game {record.name!r} is also at "
+                    f"{found[task_id].where}; copy the file again"
+                )
+            found[task_id] = record
+        self._compare(found)
+        return found
+
+    def _read(self) -> Iterator[Record]:
+        for packed in self._packed_files:
+            if packed.is_file():
+                return read_packed(packed)
+        for folder in (self._root / RELEASE_FOLDER / self._split, self._root / self._split):
+            if folder.is_dir() and next(folder.rglob(GAME_FILE), None) is not None:
+                return read_folders(folder)
         raise TaskError(
-            f"the official ALFWorld split {self._split!r} is not there: put {packed.name} or the "
-            f"release's folder {_RELEASE_FOLDER}/{self._split} into {self._root} "
-            f"(the directory alfworld of {DATA_VARIABLE})"
+            f"the official ALFWorld split {self._split!r} is not there: put "
+            f"{self._packed_files[0].name} or the release's folder {RELEASE_FOLDER}/{self._split} "
+            f"into {self._root} (the directory alfworld of {DATA_VARIABLE})"
         )
 
+    @property
+    def _packed_files(self) -> tuple[Path, Path]:
+        names = (f"{self._split}.jsonl.xz", f"{self._split}.jsonl")
+        return self._root / names[0], self._root / names[1]
 
-def _read_packed(file: Path) -> Iterator[tuple[str, tuple[str, bytes]]]:
-    """Yield the games of a packed split; problems stay compressed in memory."""
-    try:
-        with lzma.open(file, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                yield _read_row(line, f"{file}, line {number}")
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise TaskError(f"{file} is damaged: {error}; copy the file again") from error
-
-
-def _read_row(line: str, where: str) -> tuple[str, tuple[str, bytes]]:
-    try:
-        row = json.loads(line)
-        return row["id"], (row["goal"], zlib.compress(row["pddl_problem"].encode(), 1))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise TaskError(f"{where} is damaged: {what}; copy the file again") from error
+    def _compare(self, records: Mapping[str, Record]) -> None:
+        """Warn when the games are not those of the release that everybody uses."""
+        known = KNOWN_DIGESTS.get(self._split)
+        digest = panel_digest({id_: record.fingerprint for id_, record in records.items()})
+        if known not in (None, digest):
+            warnings.warn(
+                f"the {len(records)} ALFWorld games of {self._split!r} in {self._root} are "
+                f"{self._split}@{digest}, not the official {self._split}@{known}: another "
+                "release, or damaged; results are not comparable with those on the official games",
+                stacklevel=2,
+            )
 
 
-def read_game_file(file: Path, game_id: str | None = None) -> Game:
-    """Compile a game of the official release, of either version.
+class Official:
+    """All splits of a data folder."""
 
-    Args:
-        file: The `game.tw-pddl`; what it lacks is taken from `traj_data.json` and
-            `initial_state.pddl` beside it.
-        game_id: The game's name; by default a hash of its content.
+    def __init__(self, root: Path) -> None:
+        """Name the folder; nothing is read yet."""
+        self.splits = {name: OfficialSplit(root, name) for name in OFFICIAL_SPLITS}
+
+    def split_of(self, task_id: str) -> OfficialSplit:
+        """Return the split that a task id names.
+
+        Raises:
+            TaskError: There is no such split.
+        """
+        name = task_id.partition("/")[0]
+        if name not in self.splits:
+            raise TaskError(f"unknown split {name!r}; {did_you_mean(name, self.splits)}")
+        return self.splits[name]
+
+
+def official(folder: str | Path | None = None) -> Official:
+    """Return the official games of a folder, read once in a process.
 
     Raises:
-        TaskError: The file is missing or damaged.
+        TaskError: No folder is known.
     """
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        grammar: str = data["grammar"]
-        beside = file.parent / "initial_state.pddl"
-        problem = data.get("pddl_problem") or beside.read_text(encoding="utf-8")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise TaskError(f"cannot read the game {file}: {what}; {_MEND}") from error
-    sentence = _sentence(file, grammar)
-    return parse_game(problem, sentence, game_id=game_id, phrases=_phrases(grammar))
+    return _official(data_folder(folder))
 
 
-def _phrases(grammar: str) -> Phrases:
-    """Return the wordings of the release that a grammar belongs to."""
-    return OLDER if OLDER.put_command in grammar else CURRENT
-
-
-def _sentence(file: Path, grammar: str) -> str:
-    """Return the goal in words: from the grammar, or else from the trajectory beside the game."""
-    found = _TASK_LINE.search(grammar)
-    if found and "UNKNOWN GOAL" not in found[1]:
-        return str(json.loads(f'"{found[1]}"'))
-    beside = file.parent / "traj_data.json"
-    try:
-        trajectory: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-        wanted = trajectory["pddl_params"]
-        wording = SENTENCES[TaskType(trajectory["task_type"])][0]
-        place = wanted["parent_target"] or wanted["toggle_target"]
-        return wording.format(o=wanted["object_target"].lower(), r=place.lower())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TaskError(
-            f"the game {file} has no goal in words, and {beside.name} beside it does not help "
-            f"({error}); {_MEND}"
-        ) from error
+# Reading a split takes a second or more, and a collector makes an environment per episode.
+@cache
+def _official(root: Path) -> Official:
+    return Official(root)

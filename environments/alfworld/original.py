@@ -1,15 +1,26 @@
-"""The original engine behind the few calls that a comparison needs (extra `alfworld`).
+"""The original engine, TextWorld's, behind the few calls that are needed of it (extra `alfworld`).
 
-It is the yardstick for the native engine and nothing else: a thousand times slower, and not safe to
-use from several threads.
+It is the yardstick for the native engine and the backend `textworld`: a thousand times slower, one
+live game per engine, and not safe to use from several threads. Nothing of it is patched. Every
+engine maps a library of its own, which is never unmapped, so engines are lent and used again.
 """
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from agentrl.errors import MissingExtraError
+
+GameFile = Mapping[str, object]
+"""The content of a `game.tw-pddl`."""
+
+_LOCK = threading.RLock()
+"""Held during every call: loading swaps `sys.argv`, `sys.stdout` and the translator's globals."""
 
 
 def stock_rules() -> tuple[str, str]:
@@ -31,7 +42,7 @@ def stock_rules() -> tuple[str, str]:
 
 def _missing(error: ImportError) -> MissingExtraError:
     package = error.name or "textworld"
-    return MissingExtraError(package, "alfworld", "comparing with the original ALFWorld")
+    return MissingExtraError(package, "alfworld", "the original ALFWorld engine")
 
 
 class Original:
@@ -44,25 +55,32 @@ class Original:
             MissingExtraError: The packages are not installed.
         """
         try:
-            import textworld
-            from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
-            from textworld.envs import PddlEnv
+            with _alone():
+                import textworld
+                from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
+                from textworld.envs import PddlEnv
 
-            infos = textworld.EnvInfos(won=True, admissible_commands=True)
-            self._env: Any = AlfredDemangler(PddlEnv(infos))
+                infos = textworld.EnvInfos(won=True, admissible_commands=True)
+                self._env: Any = AlfredDemangler(PddlEnv(infos))
         except ImportError as error:
             raise _missing(error) from error
+        self._game: GameFile | None = None
         self._state: Any = None
 
-    def reset(self, game_file: dict[str, object]) -> str:
-        """Start a game, given as the content of its `game.tw-pddl`; return the introduction."""
-        self._env.load(game_file)
-        self._state = self._env.reset()
+    def reset(self, game: GameFile) -> str:
+        """Start a game; return the introduction. The same object again is not loaded again."""
+        with _alone():
+            if game is not self._game:
+                self._game = None
+                self._env.load(game)
+                self._game = game
+            self._state = self._env.reset()
         return str(self._state["feedback"])
 
     def step(self, command: str) -> str:
         """Carry out a command and return the feedback."""
-        self._state, _, _ = self._env.step(command)
+        with _alone():
+            self._state, _, _ = self._env.step(command)
         return str(self._state["feedback"])
 
     @property
@@ -74,3 +92,39 @@ class Original:
     def won(self) -> bool:
         """Return whether the goal is fulfilled."""
         return bool(self._state["won"])
+
+    @property
+    def score(self) -> int:
+        """Return the engine's score; before the first step it has none, which counts as 0."""
+        return int(self._state.get("score") or 0)
+
+    @property
+    def done(self) -> bool:
+        """Return whether the engine says that the episode is over."""
+        return bool(self._state.get("done"))
+
+
+_idle: list[Original] = []
+
+
+def borrow() -> Original:
+    """Return an engine that nobody uses; a process has as many as were ever lent at a time."""
+    with _LOCK:
+        return _idle.pop() if _idle else Original()
+
+
+def give_back(engine: Original) -> None:
+    """Let others use an engine."""
+    with _LOCK:
+        _idle.append(engine)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other threads out, and bring back the `sys.argv` that the translator overwrites."""
+    with _LOCK:
+        arguments = sys.argv
+        try:
+            yield
+        finally:
+            sys.argv = arguments

@@ -20,17 +20,21 @@ from agentrl.environments.alfworld.game import (
     Traits,
     mask_of,
 )
+from agentrl.environments.alfworld.grammar import Facts, problem_with_facts, read_goal_atoms
 from agentrl.errors import TaskError
 
-Facts = Mapping[str, list[tuple[str, ...]]]
-
 _FACT = re.compile(r"\(\s*([\w-]+)((?:\s+[^\s()]+)*)\s*\)")
-_GOAL_STATE = {"isclean": TaskType.CLEAN, "ishot": TaskType.HEAT, "iscool": TaskType.COOL}
+_COMMENT = re.compile(r";[^\n]*")
 _SENTENCE_START = "Your task is to: "
 
 
 def parse_game(
-    problem: str, sentence: str, *, game_id: str | None = None, phrases: Phrases = CURRENT
+    problem: str,
+    sentence: str,
+    *,
+    game_id: str | None = None,
+    phrases: Phrases = CURRENT,
+    where: str = "",
 ) -> Game:
     """Compile a game from its PDDL problem.
 
@@ -39,22 +43,29 @@ def parse_game(
         sentence: The goal in words, with or without `Your task is to: `.
         game_id: The game's name; by default a hash of its content.
         phrases: The wordings of the game's release.
+        where: The file and line it was read from, for errors.
 
     Raises:
-        TaskError: The text is not a complete ALFWorld problem; says what is missing.
+        TaskError: The text is not a complete ALFWorld problem; says what is missing or unknown.
     """
-    name = game_id or "without a name"
-    facts, goal_text = _read(problem, name)
-    places = _Numbering(place for _, place in sorted(facts["receptacleatlocation"]))
-    places.extend(place for _, place in facts["atlocation"])
-    places.extend(place for _, place in sorted(facts["objectatlocation"]))
-    receptacles = _Numbering(sorted({fact[0] for fact in facts["receptacleatlocation"]}))
-    typed_or_placed = (*facts["objecttype"], *facts["inreceptacle"])
-    objects = _Numbering(sorted({fact[0] for fact in typed_or_placed}))
+    try:
+        facts, declared, goal_text = _read(problem)
+        places = _Numbering(place for _, place in sorted(facts["receptacleatlocation"]))
+        places.extend(place for _, place in facts["atlocation"])
+        places.extend(place for _, place in sorted(facts["objectatlocation"]))
+        receptacles = _Numbering(sorted({fact[0] for fact in facts["receptacleatlocation"]}))
+        typed_or_placed = (*facts["objecttype"], *facts["inreceptacle"])
+        objects = _Numbering(sorted({fact[0] for fact in typed_or_placed}))
+        reader = _Reader(facts, receptacles, objects, places)
+        goal = reader.goal(goal_text, clean_sentence(sentence), declared)
+    except _Damage as damage:
+        name = f"game {game_id or 'without a name'!r}" + (f" ({where})" if where else "")
+        raise TaskError(
+            f"{name} is damaged: {damage}; get the file again from the official release"
+        ) from None
     names = _demangle({term for rows in facts.values() for row in rows for term in row})
-    reader = _Reader(facts, receptacles, objects, places)
     return Game(
-        goal=reader.goal(goal_text, sentence.removeprefix(_SENTENCE_START).strip(), name),
+        goal=goal,
         receptacles=tuple(names[term] for term in receptacles.terms),
         receptacle_places=reader.receptacle_places(),
         objects=tuple(names[term] for term in objects.terms),
@@ -68,42 +79,57 @@ def parse_game(
     )
 
 
-def _read(problem: str, name: str) -> tuple[Facts, str]:
-    """Split a problem into its initial facts, by predicate, and the text of its goal."""
+def clean_sentence(sentence: str) -> str:
+    """Return a goal in words without `Your task is to: `."""
+    return sentence.removeprefix(_SENTENCE_START).strip()
+
+
+class _Damage(Exception):
+    """What is wrong with a problem; `parse_game` adds the name of the game."""
+
+
+def _read(problem: str) -> tuple[Facts, dict[str, str], str]:
+    """Split a problem into its initial facts, the types of its entities and its goal."""
     text = problem.lower()
-    start, end = text.find("(:init"), text.find("(:goal")
-    if start < 0 or end < start:
-        part = "(:init" if start < 0 else "(:goal"
-        raise TaskError(
-            f"game {name!r} is damaged: its PDDL problem has no {part} …) section; "
-            "get the file again from the official release"
-        )
+    if ";" in text:
+        text = _COMMENT.sub("", text)
+    objects, start, end = (text.find(f"(:{part}") for part in ("objects", "init", "goal"))
+    for part, place, after in (
+        ("objects", objects, 0),
+        ("init", start, objects),
+        ("goal", end, start),
+    ):
+        if place < after:
+            raise _Damage(f"its PDDL problem has no (:{part} …) section")
     if text.count("(") != text.count(")"):
-        raise TaskError(
-            f"game {name!r} is damaged: its PDDL problem has {text.count('(')} opening but "
-            f"{text.count(')')} closing brackets; get the file again from the official release"
+        raise _Damage(
+            f"its PDDL problem has {text.count('(')} opening but {text.count(')')} closing brackets"
         )
     facts: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for predicate, terms in _FACT.findall(text, start + len("(:init"), end):
         facts[predicate].append(tuple(terms.split()))
-    for predicate, arity in _NEEDED.items():
-        rows = facts[predicate]
-        if not rows or any(len(row) != arity for row in rows):
-            raise TaskError(
-                f"game {name!r} is damaged: its PDDL problem has no well-formed {predicate} facts; "
-                "get the file again from the official release"
-            )
-    return facts, text[end:]
+    declared = _declared(text[objects + len("(:objects") : start])
+    problem_found = problem_with_facts(facts, declared, text[start + len("(:init") : end])
+    if problem_found is not None:
+        raise _Damage(problem_found)
+    return facts, declared, text[end:]
 
 
-_NEEDED = {
-    "atlocation": 2,
-    "receptacleatlocation": 2,
-    "receptacletype": 2,
-    "objecttype": 2,
-    "inreceptacle": 2,
-    "cancontain": 2,
-}
+def _declared(section: str) -> dict[str, str]:
+    """Return the type of each name of an `:objects` section such as `a b - object c - agent`."""
+    declared: dict[str, str] = {}
+    names: list[str] = []
+    words = iter(section.replace(")", " ").split())
+    for word in words:
+        if word == "-":
+            kind = next(words, "")
+            declared.update((name, kind) for name in names)
+            names.clear()
+        else:
+            names.append(word)
+    if names:
+        raise _Damage(f"{names[0]!r} has no type in its (:objects …) section")
+    return declared
 
 
 class _Numbering:
@@ -138,6 +164,9 @@ def _demangle(terms: set[str]) -> dict[str, str]:
         names[term] = f"{kind} {left[kind]}"
         left[kind] -= 1
     return names
+
+
+_ABLE = {TaskType.CLEAN: "cleanable", TaskType.HEAT: "heatable", TaskType.COOL: "coolable"}
 
 
 class _Reader:
@@ -223,25 +252,23 @@ class _Reader:
                 found[self.objects.index[outer]].add(self.objects.index[inner])
         return {outer: tuple(sorted(inner)) for outer, inner in found.items()}
 
-    def goal(self, text: str, sentence: str, name: str) -> Goal:
-        atoms: dict[str, list[str]] = defaultdict(list)
-        for predicate, terms in _FACT.findall(text):
-            atoms[predicate].append(terms.split()[-1] if terms else "")
-        kinds = list(dict.fromkeys(atoms["objecttype"]))
-        receptacles = self._receptacles_of(*atoms["receptacletype"])
-        if "istoggled" in atoms:
-            lamps = self._objects_of(kinds[0]) & self._objects_with("toggleable")
-            return Goal(TaskType.LOOK, sentence, self._objects_of(*kinds[1:]), lamps=lamps)
-        states = [kind for predicate, kind in _GOAL_STATE.items() if predicate in atoms]
-        if not kinds or not receptacles or len(states) > 1:
-            raise TaskError(
-                f"game {name!r} has a goal that is none of ALFWorld's six: "
-                f"{' '.join(text.split())[:200]}; get the file again from the official release"
-            )
-        objects = self._objects_of(*kinds)
-        if states:
-            able = {"clean": "cleanable", "heat": "heatable", "cool": "coolable"}
-            objects &= self._objects_with(able[states[0].name.lower()])
-            return Goal(states[0], sentence, objects, receptacles)
-        two = len(atoms["objecttype"]) > 1
-        return Goal(TaskType.TWO if two else TaskType.PLACE, sentence, objects, receptacles)
+    def goal(self, text: str, sentence: str, declared: Mapping[str, str]) -> Goal:
+        found = read_goal_atoms(text)
+        if found is None:
+            words = " ".join(text.split())[:200]
+            raise _Damage(f"its goal is none of ALFWorld's six: {words}")
+        task_type, types = found
+        for kind in types.values():
+            if declared.get(kind) not in ("otype", "rtype"):
+                raise _Damage(f"its goal asks for the unknown type {kind!r}")
+        if task_type is TaskType.LOOK:
+            lamps = self._objects_of(types["?ot"]) & self._objects_with("toggleable")
+            return Goal(task_type, sentence, self._objects_of(types["?o"]), lamps=lamps)
+        objects = self._objects_of(types.get("?o") or types["?o1"])
+        able = _ABLE.get(task_type)
+        if able is not None:
+            objects &= self._objects_with(able)
+        receptacles = self._receptacles_of(types["?r"])
+        if not receptacles:
+            raise _Damage(f"its goal asks for a {types['?r']!r}, and there is none")
+        return Goal(task_type, sentence, objects, receptacles)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from agentrl.environments.alfworld.dice import Dice
 from agentrl.environments.alfworld.game import Game
 from agentrl.environments.alfworld.generate import generate
 from agentrl.environments.alfworld.levels import Level, level_of
-from agentrl.environments.alfworld.official import OFFICIAL_SPLITS, OfficialSplit, data_folder
+from agentrl.environments.alfworld.official import official
 from agentrl.errors import ConfigError, TaskError, did_you_mean
 from agentrl.tasks import SeededIds, TaskSet
 
@@ -80,16 +79,13 @@ def official_tasks(folder: str | Path | None = None) -> TaskSet:
     Raises:
         TaskError: No folder is known.
     """
-    root = data_folder(folder)
-    splits = {name: _official_split(root, name) for name in OFFICIAL_SPLITS}
+    data = official(folder)
 
     def load(task_id: str) -> Game:
-        return splits[task_id.partition("/")[0]].game(task_id)
+        return data.split_of(task_id).game(task_id)
 
-    return TaskSet(splits, load, fingerprint=lambda task_id: load(task_id).layout_hash)
-
-
-# Reading a split takes a second or more, and a collector makes an environment per episode.
-@cache
-def _official_split(root: Path, name: str) -> OfficialSplit:
-    return OfficialSplit(root, name)
+    return TaskSet(
+        data.splits,
+        load,
+        fingerprint=lambda task_id: data.split_of(task_id).fingerprint(task_id),
+    )

@@ -18,7 +18,14 @@ MakeGame = Callable[..., Game]
 KITCHEN = """
 (define (problem kitchen)
 (:domain alfred)
-(:objects agent1 - agent)
+(:objects agent1 - agent
+  loc_bar_1 loc_bar_2 loc_bar_3 loc_bar_4 loc_bar_5 loc_bar_9 - location
+  Cabinet_bar_1 Cabinet_bar_2 CounterTop_bar_1 Fridge_bar_1 Microwave_bar_1 - receptacle
+  Sink_bar_1_bar_SinkBasin - receptacle
+  CabinetType CounterTopType FridgeType MicrowaveType SinkBasinType - rtype
+  Apple_bar_1 Apple_bar_2 Knife_bar_1 Bowl_bar_1 DeskLamp_bar_1 Egg_bar_1 - object
+  AppleType KnifeType BowlType DeskLampType EggType - otype
+)
 (:init
   (atLocation agent1 loc_bar_9)
   (receptacleType Cabinet_bar_1 CabinetType) (receptacleAtLocation Cabinet_bar_1 loc_bar_1)
