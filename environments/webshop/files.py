@@ -24,7 +24,10 @@ _SETS = {"small": SMALL, "full": FULL}
 _PRODUCTS = ("items_shuffle_1000.json", "items_shuffle.json")
 _ATTRIBUTES = ("items_ins_v2_1000.json", "items_ins_v2.json")
 _HUMAN = ("items_human_ins_1000.json", "items_human_ins.json")
-_MEND = "put the release's files there, or name their folder with data=…"
+_MEND = (
+    "put the release's files there, get them with `agentrl data get webshop`, or name their folder "
+    "with data=…"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +44,14 @@ def data_folder(data: str | Path | None = None) -> Path:
     """Return the folder of a catalogue.
 
     Args:
-        data: A folder, or `small` or `full` for the one of that size in `AGENTRL_DATA`; None is
+        data: A folder, or `small` or `full` for the one of that size in the data folder; None is
             `small`.
 
     Raises:
-        DataError: The folder is not there, or `AGENTRL_DATA` is not set.
+        DataError: The folder is not there.
     """
-    if data is not None and str(data) not in _SETS:
-        folder = Path(data)
-    else:
-        name = _SETS[str(data or "small")]
-        root = data_root()
-        if root is None:
-            raise DataError(
-                "WebShop needs the environment variable AGENTRL_DATA: set it to the directory that "
-                f"holds {name}/{_PRODUCTS[0]} and the like, or name a folder with data=…"
-            )
-        folder = root / name
+    given = data is not None and str(data) not in _SETS
+    folder = Path(str(data)) if given else data_root() / _SETS[str(data or "small")]
     if not folder.is_dir():
         raise DataError(f"the WebShop data folder {folder} is not there; {_MEND}")
     return folder
