@@ -22,7 +22,7 @@ from agentrl.errors import AgentRLError, ConfigError, RegistryError, did_you_mea
 if TYPE_CHECKING:
     from agentrl.env import TextEnv
 
-Kind = Literal["environments", "tools", "sandboxes", "credit", "engines"]
+Kind = Literal["environments", "tools", "sandboxes", "credit", "engines", "data"]
 
 
 def names(kind: Kind) -> list[str]:

@@ -16,10 +16,11 @@ import typer
 
 import agentrl
 from agentrl import registry
+from agentrl.cli.data import describe as describe_data
 from agentrl.cli.env_list import describe
 from agentrl.cli.extras import DISTRIBUTION, install_command, requirements
 from agentrl.cli.output import print_json, print_table
-from agentrl.data import CATALOGUE, DATA_VARIABLE, data_root
+from agentrl.data import DATA_VARIABLE, data_root, source_names
 
 
 def doctor(
@@ -97,14 +98,13 @@ def _memory() -> int | None:
 
 
 def _data() -> dict[str, Any]:
-    root = data_root()
-    present = [
-        data_set.name
-        for data_set in CATALOGUE
-        if root is not None and (root / data_set.name).is_file()
-    ]
-    missing = [data_set.name for data_set in CATALOGUE if data_set.name not in present]
-    return {"folder": None if root is None else str(root), "present": present, "missing": missing}
+    sources = [describe_data(name) for name in source_names()]
+    return {
+        "folder": str(data_root()),
+        "is_named": bool(os.environ.get(DATA_VARIABLE)),
+        "sources": {row["name"]: row["state"] for row in sources},
+        "problems": [row["problem"] for row in sources if row["problem"]],
+    }
 
 
 def _tiny_policy() -> str | None:
@@ -142,7 +142,8 @@ def _problems(report: dict[str, Any]) -> list[str]:
     problems += [row["problem"] for row in report["environments"] if row["problem"]]
     if not report["writable"]["runs"]:
         problems.append("this folder cannot be written, so runs cannot be kept here: go elsewhere")
-    if report["data"]["folder"] and not Path(report["data"]["folder"]).is_dir():
+    problems += report["data"]["problems"]
+    if report["data"]["is_named"] and not Path(report["data"]["folder"]).is_dir():
         problems.append(f"{DATA_VARIABLE} names {report['data']['folder']!r}, which is no folder")
     return problems
 
@@ -174,10 +175,8 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _data_line(data: dict[str, Any]) -> str:
-    if data["folder"] is None:
-        return f"{DATA_VARIABLE} is not set; official games need it, generated ones do not"
-    total = len(data["present"]) + len(data["missing"])
-    return f"{len(data['present'])} of {total} sets in {data['folder']}; see `agentrl data list`"
+    states = ", ".join(f"{name} {state}" for name, state in data["sources"].items())
+    return f"{states} in {data['folder']}; see `agentrl data list`"
 
 
 def _extra_line(extra: dict[str, Any]) -> str:

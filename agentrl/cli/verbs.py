@@ -28,6 +28,7 @@ VERBS: dict[str, Verb] = {
     "env check": Verb("agentrl.cli.env_check:check", "Check that an environment is sound."),
     "pretrain": Verb("agentrl.cli.pretrain:pretrain", "Make the tiny policy from expert play."),
     "data list": Verb("agentrl.cli.data:list_data", "List the data sets and what they are for."),
+    "data get": Verb("agentrl.cli.data:get", "Download a data set, or go on with it."),
     "data path": Verb("agentrl.cli.data:path", "Print the folder that holds the data."),
     "doctor": Verb(
         "agentrl.cli.doctor:doctor", "Say what is installed, what is missing, how to get it."

@@ -7,12 +7,16 @@ not on the form they were read from.
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property, lru_cache
+from contextlib import suppress
+from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 
+from agentrl.cache import build_once
+from agentrl.data import data_root
 from agentrl.environments.alfworld.game import Game
 from agentrl.environments.alfworld.original import GameFile
 from agentrl.environments.alfworld.records import (
@@ -22,10 +26,9 @@ from agentrl.environments.alfworld.records import (
     read_folders,
     read_packed,
 )
-from agentrl.errors import TaskError, did_you_mean
+from agentrl.errors import DataError, TaskError, did_you_mean
 from agentrl.tasks import panel_digest
 
-DATA_VARIABLE = "AGENTRL_DATA"
 OFFICIAL_SPLITS = ("train", "valid_seen", "valid_unseen", "valid_train")
 KNOWN_DIGESTS: Mapping[str, str] = {
     "train": "4ef4fc76d9b2",
@@ -36,26 +39,14 @@ KNOWN_DIGESTS: Mapping[str, str] = {
 kept out of sight on purpose. It is computed and shown, but compared with nothing."""
 
 RELEASE_FOLDER = "json_2.1.1"
+_NAME_FILE = "name.json"
 _COMPILED_GAMES = 256
 """Games of a split that are kept compiled, some 15 KiB each."""
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
-    """Return the folder with the official games.
-
-    Raises:
-        TaskError: None was given and AGENTRL_DATA is not set.
-    """
-    if folder is not None:
-        return Path(folder)
-    root = os.environ.get(DATA_VARIABLE)
-    if not root:
-        raise TaskError(
-            f"the official ALFWorld games need the environment variable {DATA_VARIABLE}: set it to "
-            "the directory that holds alfworld/train.jsonl.xz and the like, or use "
-            "source='generated', which needs no data"
-        )
-    return Path(root) / "alfworld"
+    """Return the folder with the official games: by default `alfworld` in the data folder."""
+    return Path(folder) if folder is not None else data_root() / "alfworld"
 
 
 def official_rules(folder: Path) -> tuple[str, str]:
@@ -116,8 +107,8 @@ class OfficialSplit(Sequence[str]):
 
     @cached_property
     def digest(self) -> str:
-        """Return the hash of the whole split."""
-        return panel_digest({id_: record.fingerprint for id_, record in self._records.items()})
+        """Return the hash of the whole split; `valid_seen@<digest>` is its name as a panel."""
+        return _digest(self._records)
 
     def game_file(self, task_id: str) -> GameFile:
         """Return a game for the original engine.
@@ -161,16 +152,25 @@ class OfficialSplit(Sequence[str]):
         return found
 
     def _read(self) -> Iterator[Record]:
+        source = self.source()
+        return read_packed(source) if source.is_file() else read_folders(source)
+
+    def source(self) -> Path:
+        """Return the packed file or the folder that the split is read from.
+
+        Raises:
+            TaskError: Neither is there.
+        """
         for packed in self._packed_files:
             if packed.is_file():
-                return read_packed(packed)
+                return packed
         for folder in (self._root / RELEASE_FOLDER / self._split, self._root / self._split):
             if folder.is_dir() and next(folder.rglob(GAME_FILE), None) is not None:
-                return read_folders(folder)
+                return folder
         raise TaskError(
-            f"the official ALFWorld split {self._split!r} is not there: put "
-            f"{self._packed_files[0].name} or the release's folder {RELEASE_FOLDER}/{self._split} "
-            f"into {self._root} (the directory alfworld of {DATA_VARIABLE})"
+            f"the official ALFWorld split {self._split!r} is not in {self._root}: `agentrl data "
+            f"get alfworld` brings {self._packed_files[0].name}; the release's folder "
+            f"{RELEASE_FOLDER}/{self._split} there is read too; source='generated' needs no data"
         )
 
     @property
@@ -181,7 +181,7 @@ class OfficialSplit(Sequence[str]):
     def _compare(self, records: Mapping[str, Record]) -> None:
         """Warn when the games are not those of the release that everybody uses."""
         known = KNOWN_DIGESTS.get(self._split)
-        digest = panel_digest({id_: record.fingerprint for id_, record in records.items()})
+        digest = _digest(records)
         if known not in (None, digest):
             warnings.warn(
                 f"the {len(records)} ALFWorld games of {self._split!r} in {self._root} are "
@@ -189,6 +189,10 @@ class OfficialSplit(Sequence[str]):
                 "release, or damaged; results are not comparable with those on the official games",
                 stacklevel=2,
             )
+
+
+def _digest(records: Mapping[str, Record]) -> str:
+    return panel_digest({id_: record.fingerprint for id_, record in records.items()})
 
 
 class Official:
@@ -208,6 +212,39 @@ class Official:
         if name not in self.splits:
             raise TaskError(f"unknown split {name!r}; {did_you_mean(name, self.splits)}")
         return self.splits[name]
+
+
+def named_panels() -> Mapping[str, int]:
+    """Return the size of each official split in AGENTRL_DATA by its name, such as `train@4ef4…`.
+
+    The names are kept in the cache, by the files' sizes and times, because reading all of the
+    games takes a second.
+    """
+    try:
+        splits = official().splits
+    except TaskError:
+        return {}
+    found: dict[str, int] = {}
+    for name, split in splits.items():
+        with suppress(TaskError):
+            key = hashlib.sha256(repr(list(_stamps(split.source()))).encode()).hexdigest()[:24]
+            with suppress(DataError, ValueError, OSError):
+                entry = build_once("alfworld-panels", key, partial(_write_name, name, split))
+                found |= json.loads((entry / _NAME_FILE).read_text())
+                continue
+            found[f"{name}@{split.digest}"] = len(split)
+    return found
+
+
+def _stamps(source: Path) -> Iterator[tuple[str, int, int]]:
+    for file in [source] if source.is_file() else sorted(source.rglob(GAME_FILE)):
+        status = file.stat()
+        yield str(file.resolve()), status.st_size, status.st_mtime_ns
+
+
+def _write_name(name: str, split: OfficialSplit, folder: Path) -> None:
+    text = json.dumps({f"{name}@{split.digest}": len(split)})
+    (folder / _NAME_FILE).write_text(text, encoding="utf-8")
 
 
 def official(folder: str | Path | None = None) -> Official:

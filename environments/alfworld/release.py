@@ -14,44 +14,50 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from lzma import LZMAFile
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 from agentrl.data import Check, DataFile, DataSource, Download, Fetched, Progress
-from agentrl.errors import DataError
+from agentrl.environments.alfworld.official import (
+    KNOWN_DIGESTS,
+    OFFICIAL_SPLITS,
+    RELEASE_FOLDER,
+)
+from agentrl.environments.alfworld.records import GAME_FILE, read_packed
+from agentrl.errors import DataError, TaskError
+from agentrl.tasks import panel_digest
 
-SPLITS = ("train", "valid_seen", "valid_unseen", "valid_train")
 TASK_MARK = "@@TASK@@"
 _ARCHIVE = "json_2.1.2_tw-pddl.zip"
-_FOLDER = "json_2.1.1"
 _GAME = re.compile(
-    rf"(?:{re.escape(_FOLDER)}/)?({'|'.join(SPLITS)})/([\w.-]+-[\w.-]+)/([\w-]+)/game\.tw-pddl"
+    rf"(?:{re.escape(RELEASE_FOLDER)}/)?({'|'.join(OFFICIAL_SPLITS)})"
+    rf"/(\w[\w.-]*)/(\w[\w.-]*)/{re.escape(GAME_FILE)}"
 )
 _TASK_LINE = re.compile(r'("task":\s*\[\s*\{\s*"rhs":\s*)("(?:[^"\\]|\\.)*")')
 _LARGEST_GAME = 4_000_000
 """Bytes; real ones have about 90,000."""
 _MOST_GAMES = 20_000
-_HASHED = ("goal", "id", "pddl_problem", "walkthrough")
 _MEND = "download it again with --force"
 
-KNOWN: Mapping[str, tuple[int, str | None]] = {
-    "train": (3553, "c8fa63158531f1d27618490650e9df2232895480159aa73486ebd3970d374319"),
-    "valid_seen": (140, "e7b3af4df489906a74e78688759d38a06cbc12591037a1dcea3a72eff84ae74d"),
-    # The unseen panel stays unseen: its size is published, its content was never read here.
-    "valid_unseen": (134, None),
-    "valid_train": (200, "949c00028e9bfbda74424242f74bb370ff61b116aa27674cd2eebc92a34ec153"),
+_GAMES: Mapping[str, int] = {
+    "train": 3553,
+    "valid_seen": 140,
+    "valid_unseen": 134,
+    "valid_train": 200,
 }
-"""How many games each split has, and the hash of their content."""
+"""How many games each split has."""
 _RULES: Mapping[str, str] = {
     "domain.pddl": "0af55e7f92d12b09d28515aa730e4d03fddd17228ef1fd7b18a3ee8ba49b27b9",
     "grammar.twl2": "07d7aea101c66e17ad4c9c6d3979a8710fcf72090fd878eb2bcd39b107f1604f",
 }
+
+
+_Rules = tuple[str, str]
+"""Domain and grammar, the latter with a mark for the goal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def _in_folder(release: Path) -> list[_Entry]:
     """Return the games of an unpacked release."""
     found = [
         _Entry(match[1], f"{match[2]}/{match[3]}", file)
-        for file in release.rglob("game.tw-pddl")
+        for file in release.rglob(GAME_FILE)
         if (match := _GAME.fullmatch(file.relative_to(release).as_posix()))
     ]
     return _sorted(found, str(release))
@@ -109,7 +115,7 @@ def _in_folder(release: Path) -> list[_Entry]:
 def _sorted(entries: list[_Entry], where: str) -> list[_Entry]:
     if not 0 < len(entries) <= _MOST_GAMES:
         raise DataError(
-            f"{where} has {len(entries):,} games named {_FOLDER}/SPLIT/TASK/TRIAL/game.tw-pddl; "
+            f"{where} has {len(entries):,} games named {RELEASE_FOLDER}/SPLIT/…/{GAME_FILE}; "
             f"it is not the release; {_MEND}"
         )
     entries.sort(key=lambda entry: (entry.split, entry.game_id))
@@ -122,35 +128,36 @@ def _sorted(entries: list[_Entry], where: str) -> list[_Entry]:
 def _pack(
     entries: list[_Entry], archive: zipfile.ZipFile | None, target: Path, progress: Progress
 ) -> None:
-    rules: tuple[str, str] | None = None
-    with ExitStack() as stack:
-        advance = stack.enter_context(progress.task("packing the games", len(entries)))
-        files: dict[str, LZMAFile] = {}
-        for entry in entries:
-            advance(1)
-            game = _read(entry, archive)
-            if game is None:
-                continue
-            row, *game_rules = game
-            if rules not in (None, tuple(game_rules)):
-                raise DataError(
-                    f"{entry.split}/{entry.game_id} has another domain or grammar than the games "
-                    f"before it, so they cannot be packed together; put the folder {_FOLDER} "
-                    "itself into the folder alfworld of the data folder"
-                )
-            rules = (game_rules[0], game_rules[1])
-            if entry.split not in files:
-                file = LZMAFile(target / f"{entry.split}.jsonl.xz", "wb")
-                files[entry.split] = stack.enter_context(file)
-            files[entry.split].write(json.dumps(row, sort_keys=True).encode() + b"\n")
+    rules: _Rules | None = None
+    with progress.task("packing the games", len(entries)) as advance:
+        for split, of_split in groupby(entries, key=lambda entry: entry.split):
+            with lzma.open(target / f"{split}.jsonl.xz", "wb") as out:
+                for entry in of_split:
+                    advance(1)
+                    game = _read(entry, archive)
+                    if game is None:
+                        continue
+                    rules = _same(rules, game[1], entry)
+                    out.write(json.dumps(game[0], sort_keys=True).encode() + b"\n")
     if rules is None:
         raise DataError(f"no game of the release can be solved; {_MEND}")
     for name, text in zip(_RULES, rules, strict=True):
         (target / name).write_text(text, encoding="utf-8")
 
 
-def _read(entry: _Entry, archive: zipfile.ZipFile | None) -> tuple[dict[str, Any], str, str] | None:
-    """Return a game's row, domain and grammar, or None for a game that cannot be solved."""
+def _same(known: _Rules | None, rules: _Rules, entry: _Entry) -> _Rules:
+    """Return the rules that all games so far share."""
+    if known not in (None, rules):
+        raise DataError(
+            f"{entry.split}/{entry.game_id} has another domain or grammar than the games before "
+            f"it, so they cannot be packed together; put the folder {RELEASE_FOLDER} "
+            "itself into the folder alfworld of the data folder"
+        )
+    return rules
+
+
+def _read(entry: _Entry, archive: zipfile.ZipFile | None) -> tuple[dict[str, Any], _Rules] | None:
+    """Return a game's row and its rules, or None for a game that cannot be solved."""
     where = f"{entry.split}/{entry.game_id}"
     content = _bytes(entry, archive)
     if len(content) > _LARGEST_GAME:
@@ -167,11 +174,11 @@ def _read(entry: _Entry, archive: zipfile.ZipFile | None) -> tuple[dict[str, Any
             "task_type": entry.game_id.partition("-")[0],
             "walkthrough": game["walkthrough"],
         }
-        return row, game["pddl_domain"], grammar
+        return row, (game["pddl_domain"], grammar)
     except KeyError as error:
         raise DataError(
             f"the game {where} has no {error}: it is of an older release, which is read as it is: "
-            f"put its folder {_FOLDER} into the folder alfworld of the data folder"
+            f"put its folder {RELEASE_FOLDER} into the folder alfworld of the data folder"
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"the game {where} is damaged: {error}; {_MEND}") from error
@@ -196,43 +203,28 @@ def _split_grammar(grammar: str) -> tuple[str, str]:
     return str(json.loads(found[2])), marked
 
 
-def content_hash(rows: Iterable[Mapping[str, Any]]) -> tuple[int, str]:
-    """Return how many games there are and the SHA-256 of their content, in the order of ids."""
-    lines = sorted(
-        (
-            str(row["id"]),
-            json.dumps([row[key] for key in _HASHED], ensure_ascii=False, separators=(",", ":")),
-        )
-        for row in rows
-    )
-    digest = hashlib.sha256()
-    for _, line in lines:
-        digest.update(line.encode() + b"\n")
-    return len(lines), digest.hexdigest()
-
-
 def verify(folder: Path) -> tuple[Check, ...]:
     """Compare the packed splits and the rules with what is known of the release."""
     return (
-        *(_check_split(folder, split) for split in KNOWN),
+        *(_check_split(folder, split) for split in _GAMES),
         *map(partial(_check_rules, folder), _RULES),
     )
 
 
 def _check_split(folder: Path, split: str) -> Check:
-    count, known = KNOWN[split]
+    known = KNOWN_DIGESTS.get(split)
     file = folder / f"{split}.jsonl.xz"
-    try:
-        with lzma.open(file, "rt", encoding="utf-8") as lines:
-            found, digest = content_hash(map(json.loads, lines))
-    except FileNotFoundError:
+    if not file.is_file():
         return Check(split, "missing")
-    except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
-        return Check(split, "different", note=f"damaged: {error}")
-    if found != count or known not in (None, digest):
-        return Check(split, "different", digest, f"{found:,} games, {count:,} known")
-    note = f"{found:,} games"
-    return Check(split, "verified" if known else "unverified", digest, note)
+    try:
+        games = {f"{split}/{game.name}": game.fingerprint for game in read_packed(file)}
+    except TaskError as error:
+        return Check(split, "different", note=str(error))
+    digest = panel_digest(games)
+    if len(games) != _GAMES[split] or known not in (None, digest):
+        note = f"{len(games):,} games; {_GAMES[split]:,} are known"
+        return Check(split, "different", digest, note)
+    return Check(split, "verified" if known else "unverified", digest, f"{len(games):,} games")
 
 
 def _check_rules(folder: Path, name: str) -> Check:
@@ -263,7 +255,7 @@ DATA = DataSource(
             _ARCHIVE,
             (f"https://github.com/alfworld/alfworld/releases/download/0.4.0/{_ARCHIVE}",),
             bytes=36_493_542,
-            unpacked=_FOLDER,
+            unpacked=RELEASE_FOLDER,
         ),
     ),
     pack=pack,

@@ -6,8 +6,6 @@ from importlib import metadata
 import pytest
 
 from agentrl.cli import doctor as doctor_module
-from agentrl.data import CATALOGUE, data_root, require_data_root
-from agentrl.errors import DataError
 
 
 @pytest.fixture
@@ -24,7 +22,8 @@ def test_doctor_json(run, data_folder) -> None:
     assert code == 0
     assert report["packages"]["gymnasium"] == metadata.version("gymnasium")
     assert report["data"]["folder"] == str(data_folder)
-    assert report["data"]["present"] == ["alfworld/domain.pddl"]
+    assert report["data"]["sources"]["alfworld"] == "partly here"
+    assert report["data"]["sources"]["webshop"] == "missing"
     assert report["torch"]["devices"]
     assert report["cores"] >= 1
     assert report["import_seconds"] > 0
@@ -33,11 +32,12 @@ def test_doctor_json(run, data_folder) -> None:
     assert extras["wandb"]["install"] == "pip install 'agentrl-framework[wandb]'"
 
 
-def test_doctor_for_people(run, monkeypatch) -> None:
+def test_doctor_for_people(run, monkeypatch, tmp_path) -> None:
     monkeypatch.delenv("AGENTRL_DATA", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     code, out, _ = run("doctor")
     assert code == 0
-    assert "AGENTRL_DATA is not set" in out
+    assert "alfworld missing" in out
     assert "all is well" in out
 
 
@@ -74,36 +74,3 @@ def test_doctor_without_an_installation(run, monkeypatch) -> None:
 def test_doctor_without_torch(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     assert doctor_module._torch() is None
-
-
-def test_data_list(run, data_folder) -> None:
-    code, out, _ = run("data", "list")
-    assert code == 0
-    assert all(data_set.name in out for data_set in CATALOGUE)
-    assert "missing" in out
-    _, out, _ = run("data", "list", "--json")
-    sizes = {row["name"]: row["bytes"] for row in json.loads(out)["sets"]}
-    assert sizes["alfworld/domain.pddl"] == 8
-    assert sizes["alfworld/train.jsonl.xz"] is None
-
-
-def test_data_list_without_a_folder(run, monkeypatch) -> None:
-    monkeypatch.delenv("AGENTRL_DATA", raising=False)
-    code, out, _ = run("data", "list")
-    assert code == 0
-    assert "AGENTRL_DATA is not set" in out
-
-
-def test_data_path(run, data_folder, monkeypatch) -> None:
-    assert run("data", "path") == (0, f"{data_folder}\n", "")
-    monkeypatch.setenv("AGENTRL_DATA", str(data_folder / "none"))
-    code, _, err = run("data", "path")
-    assert code == 2
-    assert "not a folder" in err
-
-
-def test_data_root(monkeypatch) -> None:
-    monkeypatch.delenv("AGENTRL_DATA", raising=False)
-    assert data_root() is None
-    with pytest.raises(DataError, match="AGENTRL_DATA is not set"):
-        require_data_root()
