@@ -4,8 +4,8 @@ It needs Node.js and, in the folder where it is run, the packages of wink-nlp (M
 
     npm install wink-nlp@2.4.0 wink-eng-lite-web-model@1.8.1
 
-The table holds for each name of the 1000-product set a hash and its nouns, and the words that the
-tagger calls a noun in less than half of their places.
+The table holds for each name of the 1000-product set, and for those in the original's unit tests, a
+hash and its nouns; and the words that the tagger calls a noun in less than half of their places.
 """
 
 from __future__ import annotations
@@ -26,6 +26,19 @@ from agentrl.environments.webshop.nouns import ASSET, NOUN_TAGS, name_key, words
 
 _TAGGER = "tag_names.js"
 _STRONGEST = 19
+_NAMES_OF_UNIT_TESTS = (
+    "Mens D.O.N. Issue 2 Gca Basketball Sneakers Shoes Casual - Off White",
+    "PEAK High Top Mens Basketball Shoes Lou Williams Streetball Master Breathable Non Slip Outdoor "
+    "Sneakers",
+    "Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar Home "
+    "Theater System Subwoofer",
+    "Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar",
+    "BRST AC Power Cord Outlet Socket Cable Plug Lead for Panasonic SC-HT830V DVD/VCR Combo Home "
+    "Theater System",
+    "Rusticware 921ORB Kitchen and Bath Cabinet Knob",
+    "Minkissy 2pcs Stainless Steel Eyebrow Tweezers Blackhead Acne Remover Portable Makeup Tweezers "
+    "(Silver)",
+)
 
 
 def make_nouns(folder: Path, target: Path) -> None:
@@ -34,7 +47,7 @@ def make_nouns(folder: Path, target: Path) -> None:
     Raises:
         CalledProcessError: Node.js or one of its packages is missing; its own words are printed.
     """
-    names = [product.name for product in read_products(folder)]
+    names = [*(product.name for product in read_products(folder)), *_NAMES_OF_UNIT_TESTS]
     nouns = _tag(names)
     asset = {
         "nouns": {

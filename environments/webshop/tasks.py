@@ -69,8 +69,8 @@ def webshop_tasks(
             raise ConfigError(f"{name} must be a whole number from {least}, not {number!r}")
     if protocol != "disjoint" and (goals == "all" or price_variants > 1):
         raise ConfigError(
-            f"goals='all' and price_variants need protocol='disjoint', not {protocol!r}: the splits "
-            "of the literature hold one kind of goal, each once"
+            f"goals='all' and price_variants need protocol='disjoint', not {protocol!r}: the "
+            "splits of the literature hold one kind of goal, each once"
         )
     return _tasks(data_folder(data).resolve(), protocol, goals, price_seed, price_variants)
 
