@@ -175,7 +175,8 @@ class EvaluationConfig(Section):
     attempts: int = Field(1, ge=1)
     """Episodes per task."""
     every: int = Field(0, ge=0)
-    """Updates between evaluations while training; 0: only before and after."""
+    """Updates between evaluations while training (before the first and after the last too);
+    0: none."""
     sampling: SamplingConfig | None = None
     """None: as in training."""
 

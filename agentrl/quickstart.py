@@ -19,7 +19,7 @@ from agentrl.evaluation.offline import evaluate_target
 from agentrl.evaluation.report import Report
 from agentrl.evaluation.results import read_results
 from agentrl.evaluation.target import BASE, find_target
-from agentrl.monitor.curve import save_curve, terminal_curve
+from agentrl.monitor.curve import Curve, HeldOutPoint, save_curves, terminal_curve
 from agentrl.monitor.metrics import read_metrics
 from agentrl.monitor.progress import PHASES
 from agentrl.parts import build_parts
@@ -138,13 +138,16 @@ def _show(
     summary: dict[str, Any],
 ) -> None:
     curve = [row["success"] for row in rows]
-    low, high = (
-        (m.report.success.value, m.report.success.low, m.report.success.high) for m in measured
-    )
+    estimates = [m.report.success for m in measured]
+    moments = ((0, "before"), (len(curve), "after"))
+    points = [
+        HeldOutPoint(update, e.value, e.low, e.high, f"held-out games, {when}")
+        for (update, when), e in zip(moments, estimates, strict=True)
+    ]
     options = ", ".join(f"{k} {v}" for k, v in summary["environment"]["options"].items())
     title = f"{summary['environment']['name']} ({options}), seed {summary['seed']}"
-    picture = run.path / "learning-curve.png"
-    save_curve(picture, curve, before=low, after=high, title=title)
+    picture = run.curve_file
+    save_curves(picture, [Curve("success", curve, points)], title=title)
     print(f"\nsuccess of training episodes, update by update\n{terminal_curve(curve)}")
     _show_game(measured)
     _show_figures(summary)

@@ -3,6 +3,8 @@
 config.yaml         the resolved configuration
 versions.json       git revision, Python, platform and package versions
 metrics.jsonl       one line of figures per update
+held_out.jsonl      one line per held-out evaluation while training
+learning-curve.png  both, drawn at the end where there were such evaluations
 checkpoints/        step-000010/ …: weights, optimiser, random streams, cursor
 trajectories/       update-000010.jsonl.zst …: every episode
 evaluations/        task panels and results, one line per attempt
@@ -80,6 +82,16 @@ class RunDirectory:
     def metrics_file(self) -> Path:
         """One line of figures per update."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def held_out_file(self) -> Path:
+        """One line per held-out evaluation while training."""
+        return self.path / "held_out.jsonl"
+
+    @property
+    def curve_file(self) -> Path:
+        """The learning curve."""
+        return self.path / "learning-curve.png"
 
     @property
     def checkpoints(self) -> Path:

@@ -12,8 +12,9 @@ import contextlib
 import dataclasses
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from agentrl.batch import Batch, Floats
 from agentrl.config import Config
 from agentrl.credit.base import Advantages
 from agentrl.curriculum.cursor import TaskCursor
+from agentrl.evaluation.held_out import HeldOut
+from agentrl.evaluation.report import Report
 from agentrl.learner.checkpoint import load_latest, save_checkpoint
 from agentrl.learner.losses import kl_rewards, turn_sums
 from agentrl.monitor.metrics import Metrics, MetricsFile
@@ -33,6 +36,8 @@ from agentrl.rollout.collector import Collected, GroupRequest
 from agentrl.rollout.seeds import group_seed
 from agentrl.run import RunDirectory
 from agentrl.trajectory import Signals
+
+T = TypeVar("T")
 
 
 class Trainer:
@@ -53,13 +58,16 @@ class Trainer:
         self.update = self._saved = self._restore()
         self.progress = progress or Progress(config.updates)
         self.metrics = MetricsFile(run.metrics_file, keep_through=self.update)
+        self.held_out = HeldOut(config, run.evaluations) if config.evaluation.every else None
+        self.held_out_figures = MetricsFile(run.held_out_file, keep_through=self.update)
         self.trackers = open_trackers(config, run.path)
         self.stopping = False
-        self._rollout: asyncio.Task[Collected] | None = None
+        self._playing: asyncio.Task[Any] | None = None
 
     async def fit(self) -> bool:
         """Train until the last update; return False if Ctrl-C or SIGTERM stopped it before."""
         with self._signals():
+            await self._evaluate()
             while self.update < self.config.updates and not self.stopping:
                 figures = await self._one_update(self.update + 1)
                 if figures is None:
@@ -67,13 +75,15 @@ class Trainer:
                 self._report(figures)
                 if self.update % self.config.checkpoint_every == 0:
                     self.save()
+                await self._evaluate()
         self.save()
-        return self.update >= self.config.updates
+        return self.update >= self.config.updates and not self._owes_evaluation
 
     async def close(self) -> None:
         """Stop engine, environments and trackers."""
         await self.parts.close()
         self.metrics.close()
+        self.held_out_figures.close()
         for tracker in self.trackers:
             tracker.close()
 
@@ -110,18 +120,49 @@ class Trainer:
         coroutine = self.parts.collector.collect(
             self._requests(number), run_seed=self.config.seed, version=number - 1
         )
-        self._rollout = asyncio.ensure_future(coroutine)
+        collected = await self._interruptible(coroutine)
+        if collected is None:
+            return None
+        if self.config.monitor.keep_trajectories:
+            storage.write(self.run.trajectory_file(number), collected.trajectories)
+        return collected
+
+    async def _evaluate(self) -> None:
+        """Play the held-out panel, where this moment's policy is to be measured and was not yet."""
+        held_out, update = self.held_out, self.update
+        if held_out is None or not self._owes_evaluation or self.stopping:
+            return
+        self.progress.note(f"held-out evaluation on {self.config.evaluation.split}")
+        parts = self.parts
+        report = await self._interruptible(held_out.play(update, parts.engine, parts.dialogues))
+        if report is None:
+            return
+        figures = held_out_figures(report)
+        self.held_out_figures.log(update, figures)
+        self.progress.note(
+            f"held out after {update} updates: success {figures['success']:.3f} "
+            f"({figures['low']:.3f} to {figures['high']:.3f}), score {figures['score']:.3f}, "
+            f"{report.scored} episodes, {report.seconds:.0f} s"
+        )
+        for tracker in self.trackers:
+            tracker.log(update, {f"held_out/{name}": value for name, value in figures.items()})
+
+    @property
+    def _owes_evaluation(self) -> bool:
+        is_due = self.held_out is not None and self.held_out.is_due(self.update)
+        return is_due and self.held_out_figures.last != self.update
+
+    async def _interruptible(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
+        """Return what a coroutine returns, or None when Ctrl-C stopped it."""
+        self._playing = asyncio.ensure_future(coroutine)
         try:
-            collected = await self._rollout
+            return await self._playing
         except asyncio.CancelledError:
             if self.stopping:
                 return None
             raise
         finally:
-            self._rollout = None
-        if self.config.monitor.keep_trajectories:
-            storage.write(self.run.trajectory_file(number), collected.trajectories)
-        return collected
+            self._playing = None
 
     def _requests(self, number: int) -> list[GroupRequest]:
         config, rollout = self.config, self.config.rollout
@@ -212,8 +253,8 @@ class Trainer:
         self.stopping = True
         self.progress.note("stopping: the last complete update is being saved")
         self._release_signals(asyncio.get_running_loop())
-        if self._rollout is not None:
-            self._rollout.cancel()
+        if self._playing is not None:
+            self._playing.cancel()
 
     @staticmethod
     def _release_signals(loop: asyncio.AbstractEventLoop) -> None:
@@ -236,6 +277,21 @@ def train(
             await trainer.close()
 
     return blocking.run(main())
+
+
+def held_out_figures(report: Report) -> Metrics:
+    """Return a line of `held_out.jsonl`: success with its 95% interval, score, turns, episodes."""
+    success = report.success
+    return {
+        "success": success.value,
+        "low": success.low,
+        "high": success.high,
+        "score": report.score.value,
+        "score_low": report.score.low,
+        "score_high": report.score.high,
+        "turns": report.turns,
+        "episodes": float(report.scored),
+    }
 
 
 def default_run_directory(config: Config) -> Path:

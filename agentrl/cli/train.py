@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -69,5 +69,27 @@ def _fit(directory: RunDirectory, parts: Parts, as_json: bool) -> int:
     if not finished:
         print(f"stopped; go on with: agentrl resume {directory.path}")
         return 130
-    print(f"run: {directory.path}\nnext: agentrl eval {directory.path}")
+    print(f"run: {directory.path}")
+    if directory.config().evaluation.every:
+        print(f"learning curve: {_draw(directory, rows)}")
+    print(f"next: agentrl eval {directory.path}")
     return 0
+
+
+def _draw(directory: RunDirectory, rows: list[dict[str, Any]]) -> Path:
+    """Draw success, and the score where it tells more, while training and on held-out tasks."""
+    from agentrl.monitor.curve import Curve, HeldOutPoint, save_curves
+    from agentrl.monitor.metrics import read_metrics
+
+    config, points = directory.config(), read_metrics(directory.held_out_file)
+
+    def curve(name: str, training: str, low: str, high: str) -> Curve:
+        split = f"held out: {config.evaluation.split}"
+        held_out = [HeldOutPoint(p["update"], p[name], p[low], p[high], split) for p in points]
+        return Curve(name, [row[training] for row in rows], held_out)
+
+    curves = [curve("success", "success", "low", "high")]
+    if any(point["score"] != point["success"] for point in points):
+        curves.append(curve("score", "reward", "score_low", "score_high"))
+    save_curves(directory.curve_file, curves, title=f"{config.env.name}, seed {config.seed}")
+    return directory.curve_file

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agentrl import blocking, registry
+from agentrl import blocking
 from agentrl.config import PolicyConfig
 from agentrl.evaluation.conditions import Conditions
 from agentrl.evaluation.evaluate import Progress, evaluate
-from agentrl.evaluation.panel import Panel
+from agentrl.evaluation.held_out import panel_of
 from agentrl.evaluation.report import Report
 from agentrl.evaluation.target import Target
 
@@ -47,7 +47,8 @@ def evaluate_target(
     conditions = Conditions.of(
         config, target.policy, split=split, options=dict(options or {}), seed=seed
     )
-    panel, held_out = panel_of(conditions, target, tasks)
+    size = config.evaluation.tasks if tasks is None else tasks
+    panel, held_out = panel_of(conditions, target.folder, size)
     settings = PolicyConfig(model=target.model, dtype=config.policy.dtype)
     policy = load_policy(settings, seed=config.seed)
 
@@ -68,29 +69,3 @@ def evaluate_target(
             await engine.close()
 
     return dataclasses.replace(blocking.run(play()), held_out=held_out)
-
-
-def panel_of(
-    conditions: Conditions, target: Target, tasks: int | None = None
-) -> tuple[Panel, bool]:
-    """Return the panel of a target's folder, and whether its split is held out.
-
-    A new panel is written down in the folder.
-
-    Raises:
-        TaskError: No such split, or a task has changed since the panel was written.
-        ConfigError: The environment has no such option.
-    """
-    options = {"split": conditions.split, **conditions.options}
-    env = registry.make(conditions.environment, **options)
-    try:
-        panel = Panel.keep(
-            conditions.panel_file(target.folder),
-            conditions.environment,
-            env.tasks,
-            conditions.split,
-            target.config.evaluation.tasks if tasks is None else tasks,
-        )
-        return panel, env.tasks.is_held_out(conditions.split)
-    finally:
-        env.close()

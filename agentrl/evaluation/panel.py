@@ -15,7 +15,7 @@ import msgspec
 
 from agentrl.errors import DataError, TaskError
 from agentrl.storage.atomic import replacing
-from agentrl.tasks import TaskSet
+from agentrl.tasks import TaskSet, panel_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Panel:
     split: str
     fingerprints: dict[str, str]
     """Content hash by task id, in the order of the split."""
+
+    @property
+    def name(self) -> str:
+        """The split with the hash of tasks and contents, such as `test@3fa2c09b17de`."""
+        return f"{self.split}@{panel_digest(self.fingerprints)}"
 
     @classmethod
     def first(cls, environment: str, tasks: TaskSet, split: str, size: int) -> Panel:

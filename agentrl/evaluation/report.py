@@ -31,6 +31,8 @@ class Report:
     """The figures of one evaluation."""
 
     conditions: Conditions
+    panel: str
+    """The split with the hash of the tasks played, such as `test@3fa2c09b17de`."""
     tasks: int
     """Tasks of the panel."""
     attempts: int
@@ -69,6 +71,7 @@ class Report:
             "environment": conditions.environment,
             "options": conditions.options,
             "split": conditions.split,
+            "panel": self.panel,
             "held_out": self.held_out,
             "policy": conditions.policy,
             "sampling": conditions.sampling,
@@ -113,6 +116,7 @@ def build_report(
     turns = sum(a.turns for a in scored)
     return Report(
         conditions=results.conditions,
+        panel=panel.name,
         tasks=len(panel.fingerprints),
         attempts=attempts,
         scored=len(scored),

@@ -72,8 +72,13 @@ def _run_target(run: RunDirectory, step: str | None, overrides: Sequence[str]) -
     if step == BASE:
         return Target(config, config.policy.model, BASE, run.evaluations)
     checkpoint = _checkpoint(run.checkpoints, step)
-    label = f"step-{checkpoint.step:06d}"
+    label = policy_at(checkpoint.step)
     return Target(config, str(checkpoint.policy), label, run.evaluations)
+
+
+def policy_at(update: int) -> str:
+    """Return what a run's policy after some updates is called in results."""
+    return f"step-{update:06d}" if update else BASE
 
 
 def _checkpoint(folder: Path, step: str | None) -> Checkpoint:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from agentrl.errors import MissingExtraError
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
+_HELD_OUT_COLOURS = ("#c2571a", "#2a7f3f")
 
 
 def smooth(values: Sequence[float], window: int = 5) -> npt.NDArray[np.float64]:
@@ -41,22 +44,35 @@ def terminal_curve(values: Sequence[float], *, width: int = 64, height: int = 8)
     return "\n".join([*lines, "     └" + "─" * len(chunks) + f" {len(values)} updates"])
 
 
-def save_curve(
-    path: Path,
-    success: Sequence[float],
-    *,
-    before: tuple[float, float, float],
-    after: tuple[float, float, float],
-    title: str,
-) -> None:
-    """Draw success while training, with held-out success before and after.
+@dataclass(frozen=True, slots=True)
+class HeldOutPoint:
+    """A figure that was measured on held-out tasks, and its interval's ends."""
+
+    update: int
+    value: float
+    low: float
+    high: float
+    label: str = "held-out tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How one figure went."""
+
+    name: str
+    """Such as `success`."""
+    training: Sequence[float]
+    """Of the training episodes, one per update."""
+    held_out: Sequence[HeldOutPoint]
+
+
+def save_curves(path: Path, curves: Sequence[Curve], *, title: str) -> None:
+    """Draw learning curves side by side.
 
     Args:
         path: Where the PNG goes.
-        success: Share of solved training episodes, one per update.
-        before: Held-out success of the start policy, and its interval's ends.
-        after: The same of the final policy.
-        title: Shown above the curve.
+        curves: At least one.
+        title: Shown above.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -65,19 +81,32 @@ def save_curve(
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("matplotlib", "train", "drawing learning curves") from None
-    figure = Figure(figsize=(7.2, 4.0), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    updates = np.arange(1, len(success) + 1)
-    axes.plot(updates, success, color="#b8c4d6", linewidth=1, label="training episodes")
-    axes.plot(updates, smooth(success), color="#1f4e9c", linewidth=2, label="running mean of 5")
-    for x, (value, low, high), colour, label in (
-        (0, before, "#c2571a", "held-out games, before"),
-        (len(success), after, "#2a7f3f", "held-out games, after"),
-    ):
-        spread = [[value - low], [high - value]]
-        axes.errorbar([x], [value], yerr=spread, fmt="o", capsize=4, color=colour, label=label)
-    axes.set(xlabel="update", ylabel="success", ylim=(0, 1), title=title)
+    figure = Figure(figsize=(7.2 * len(curves), 4.0), dpi=150, layout="constrained")
+    figure.suptitle(title)
+    for axes, curve in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
+        _draw(axes, curve)
+    figure.savefig(path)
+
+
+def _draw(axes: Any, curve: Curve) -> None:
+    updates = np.arange(1, len(curve.training) + 1)
+    axes.plot(updates, curve.training, color="#b8c4d6", linewidth=1, label="training episodes")
+    axes.plot(
+        updates, smooth(curve.training), color="#1f4e9c", linewidth=2, label="running mean of 5"
+    )
+    labels = list(dict.fromkeys(point.label for point in curve.held_out))
+    for number, label in enumerate(labels):
+        points = [point for point in curve.held_out if point.label == label]
+        axes.errorbar(
+            [point.update for point in points],
+            [point.value for point in points],
+            yerr=np.array([[p.value - p.low, p.high - p.value] for p in points]).T,
+            fmt="o-",
+            capsize=4,
+            color=_HELD_OUT_COLOURS[number % len(_HELD_OUT_COLOURS)],
+            label=label,
+        )
+    axes.set(xlabel="update", ylabel=curve.name, ylim=(0, 1))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path)

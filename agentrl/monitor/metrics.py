@@ -1,4 +1,4 @@
-"""The run's figures on disk: `metrics.jsonl`, one line per update."""
+"""The run's figures on disk: `metrics.jsonl`, one line per update, and `held_out.jsonl`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ Metrics = dict[str, float]
 
 
 class MetricsFile:
-    """Appends one JSON line per update; a resumed run continues where its checkpoint was."""
+    """Appends one JSON line per update; a resumed run continues where its checkpoint was.
+
+    Attributes:
+        last: The last line's update; None where there is no line.
+    """
+
+    last: int | None
 
     def __init__(self, path: Path, *, keep_through: int) -> None:
         """Open the file and drop lines of updates after `keep_through`: they will come again."""
         kept = [row for row in read_metrics(path) if row["update"] <= keep_through]
         path.write_text("".join(_line(row) for row in kept))
+        self.last = kept[-1]["update"] if kept else None
         self._file = path.open("a")
 
     def log(self, update: int, metrics: Metrics) -> None:
         """Append the figures of one update."""
         self._file.write(_line({"update": update, **metrics}))
         self._file.flush()
+        self.last = update
 
     def close(self) -> None:
         """Close the file."""

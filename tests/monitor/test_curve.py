@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentrl.monitor.curve import save_curve, smooth, terminal_curve
+from agentrl.monitor.curve import Curve, HeldOutPoint, save_curves, smooth, terminal_curve
 
 
 def test_smooth_is_the_mean_of_the_last_values() -> None:
@@ -32,5 +32,7 @@ def test_nothing_to_draw() -> None:
 
 def test_picture(tmp_path: Path) -> None:
     path = tmp_path / "curve.png"
-    save_curve(path, [0.1, 0.5], before=(0.2, 0.1, 0.3), after=(0.5, 0.4, 0.6), title="t")
+    points = [HeldOutPoint(0, 0.2, 0.1, 0.3), HeldOutPoint(2, 0.5, 0.4, 0.6)]
+    curves = [Curve(name, [0.1, 0.5], points) for name in ("success", "score")]
+    save_curves(path, curves, title="t")
     assert path.read_bytes().startswith(b"\x89PNG")
