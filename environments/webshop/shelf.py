@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import random
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from agentrl.environments.webshop.shop import Shop, open_shop
 
 from agentrl.environments.webshop.catalogue import Product
 from agentrl.environments.webshop.pages import Card
-
-if TYPE_CHECKING:
-    from agentrl.environments.webshop.shop import Shop
 
 FOUND_AT_MOST = 50
 """How many products a search of words finds."""
@@ -73,3 +72,13 @@ def _labels(kind: str, product: Product) -> tuple[str, ...]:
     if kind == "<a>":
         return product.attributes
     return (product.category,) if kind == "<c>" else (product.query,)
+
+
+@lru_cache(maxsize=8)
+def shelf_of(folder: Path) -> Shelf:
+    """Return the shelf of the shop in a folder; one per process.
+
+    Raises:
+        DataError: The data is missing or damaged.
+    """
+    return Shelf(open_shop(folder))
