@@ -28,16 +28,16 @@ _TAGGER = "tag_names.js"
 _STRONGEST = 19
 _NAMES_OF_UNIT_TESTS = (
     "Mens D.O.N. Issue 2 Gca Basketball Sneakers Shoes Casual - Off White",
-    "PEAK High Top Mens Basketball Shoes Lou Williams Streetball Master Breathable Non Slip Outdoor "
-    "Sneakers",
-    "Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar Home "
-    "Theater System Subwoofer",
+    "PEAK High Top Mens Basketball Shoes Lou Williams Streetball Master Breathable Non Slip "
+    "Outdoor Sneakers",
+    "Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar "
+    "Home Theater System Subwoofer",
     "Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar",
     "BRST AC Power Cord Outlet Socket Cable Plug Lead for Panasonic SC-HT830V DVD/VCR Combo Home "
     "Theater System",
     "Rusticware 921ORB Kitchen and Bath Cabinet Knob",
-    "Minkissy 2pcs Stainless Steel Eyebrow Tweezers Blackhead Acne Remover Portable Makeup Tweezers "
-    "(Silver)",
+    "Minkissy 2pcs Stainless Steel Eyebrow Tweezers Blackhead Acne Remover Portable Makeup "
+    "Tweezers (Silver)",
 )
 
 
