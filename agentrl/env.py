@@ -21,7 +21,7 @@ templates, models or reward shaping. Actions are model output: hostile text must
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
@@ -126,6 +126,14 @@ class TextEnv(gymnasium.Env[str, str]):
         """
         del options
         return False
+
+    @classmethod
+    def panels(cls) -> Mapping[str, int]:
+        """Return the fixed panels whose data are here: size by name, such as `test@3fa2c09b17de`.
+
+        The name is the split's with `agentrl.tasks.panel_digest` of its contents.
+        """
+        return {}
 
     def admissible_actions(self) -> list[str] | None:
         """Return the actions that would do something now, or None where they cannot be listed."""

@@ -39,10 +39,13 @@ def describe(name: str) -> dict[str, Any]:
         "summary": "",
         "splits": {},
         "training": [],
+        "panels": {},
         "problem": None,
     }
     try:
-        row["summary"] = (inspect.getdoc(registry.load("environments", name)) or "").split("\n")[0]
+        built = registry.load("environments", name)
+        row["summary"] = (inspect.getdoc(built) or "").split("\n")[0]
+        row["panels"] = dict(getattr(built, "panels", dict)())
         tasks = registry.make(name).tasks
         row["splits"] = {split: len(ids) for split, ids in tasks.splits.items()}
         row["training"] = sorted(tasks.training)
@@ -53,4 +56,6 @@ def describe(name: str) -> dict[str, Any]:
 
 def _splits(row: dict[str, Any]) -> str:
     marks = {split: "*" if split in row["training"] else "" for split in row["splits"]}
-    return " ".join(f"{split}{marks[split]}={size:,}" for split, size in row["splits"].items())
+    splits = " ".join(f"{split}{marks[split]}={size:,}" for split, size in row["splits"].items())
+    panels = " ".join(f"{name}={size:,}" for name, size in row["panels"].items())
+    return f"{splits}; fixed panels: {panels}" if panels else splits

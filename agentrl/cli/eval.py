@@ -79,7 +79,7 @@ def print_report(report: Report) -> None:
     print(
         f"{conditions.environment} · split {conditions.split}{held_out}"
         f"{f' ({settings})' if settings else ''} · policy {conditions.policy} · "
-        f"{report.tasks} tasks x {_count(report.attempts, 'attempt')} · "
+        f"{report.tasks} tasks ({report.panel}) x {_count(report.attempts, 'attempt')} · "
         f"temperature {conditions.sampling.get('temperature', 1.0):g}"
     )
     print_table(("figure", "value", "95% interval"), _rows(report))

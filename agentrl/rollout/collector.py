@@ -58,7 +58,7 @@ class Collector:
         self._name = str(getattr(env, "name", None) or getattr(env, "__name__", ""))
         workers = self._config.workers
         if not workers and needs_workers(env):
-            workers = min(len(os.sched_getaffinity(0)), self._config.concurrency)
+            workers = min(os.cpu_count() or 1, self._config.concurrency)
         self._pool: EnvironmentPool = (
             WorkerPool(env, workers, self._config.turn_seconds) if workers else LocalPool(env)
         )

@@ -103,6 +103,19 @@ class Original:
         """Return whether the engine says that the episode is over."""
         return bool(self._state.get("done"))
 
+    @property
+    def facts(self) -> list[str]:
+        """Return what is true now, sorted; what was only looked at or is only denied is left out.
+
+        The engine writes down that something was `checked`, and that an object is not in a
+        receptacle once it was taken from it: both tell of the way here, not of the situation.
+        """
+        return sorted(
+            f"{fact.name} {' '.join(argument.name for argument in fact.arguments)}"
+            for fact in self._state["_facts"]
+            if fact.name != "checked" and not fact.name.startswith("not_")
+        )
+
 
 _idle: list[Original] = []
 

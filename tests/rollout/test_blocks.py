@@ -33,7 +33,7 @@ def test_workers_start_by_themselves_for_a_blocking_environment():
     assert needs_workers(spec)
     blocking = pool(spec)
     assert isinstance(blocking, WorkerPool)
-    assert blocking.capacity == len(os.sched_getaffinity(0))
+    assert blocking.capacity == (os.cpu_count() or 1)
     assert pool(spec, concurrency=1).capacity == 1
     assert pool(spec, workers=3).capacity == 3
 
