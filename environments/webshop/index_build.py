@@ -1,0 +1,203 @@
+"""Build the search index from a stream of documents, in bounded memory.
+
+First pass: each document becomes a row of term numbers; every few million of them a block is sorted
+by term and written out. Second pass: with the frequency of each term known, every block's postings
+go to their final places. Only the vocabulary and a few numbers per document and per term are held.
+
+Files: `term_hashes` (sorted, one per term), `terms.bin` and `term_starts` (the terms themselves),
+`posting_starts`, and per posting `documents` and `impacts`; an impact is a place in `ratios`, the
+ascending table of all values of frequency / norm that occur. `best_impacts` has each term's
+greatest, `ranks` each document's place in the order of names, which breaks ties.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from agentrl.environments.webshop.analysis import analyse
+from agentrl.environments.webshop.bm25 import encode_length, inverse_norms
+from agentrl.environments.webshop.mapped import save_array
+
+BLOCK_TOKENS = 1 << 22
+"""How many tokens are sorted at a time; a block takes about 150 MB."""
+HASH_BYTES = 8
+
+_Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """What an index is made of."""
+
+    documents: int
+    """How many there are, empty ones included."""
+    documents_with_terms: int
+    tokens: int
+
+
+def hash_term(term: str) -> int:
+    """Return the number a term is found by."""
+    digest = hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES)
+    return int.from_bytes(digest.digest(), "big")
+
+
+class IndexBuilder:
+    """Takes documents one by one and writes the index at the end."""
+
+    def __init__(self, folder: Path, block_tokens: int = BLOCK_TOKENS) -> None:
+        """Start an index in an empty folder.
+
+        Args:
+            folder: Where its files go; made if it is not there.
+            block_tokens: How many tokens to sort at a time.
+        """
+        self._folder = folder
+        self._drafts = folder / "blocks"
+        self._drafts.mkdir(parents=True)
+        self._block_tokens = block_tokens
+        self._vocabulary: dict[str, int] = {}
+        self._names: list[str] = []
+        self._lengths = array("I")
+        self._tokens = array("I")
+        self._blocks = 0
+        self._flushed = 0
+
+    def add(self, name: str, text: str) -> None:
+        """Add the next document.
+
+        Args:
+            name: Decides between documents of equal score: the lesser wins.
+            text: What is searched.
+        """
+        vocabulary = self._vocabulary
+        before = len(self._tokens)
+        self._tokens.extend(vocabulary.setdefault(t, len(vocabulary)) for t in analyse(text))
+        self._lengths.append(len(self._tokens) - before)
+        self._names.append(name)
+        if len(self._tokens) >= self._block_tokens:
+            self._flush()
+
+    def finish(self) -> Statistics:
+        """Write the index and return what it is made of."""
+        self._flush()
+        lengths = np.array(self._lengths, np.int64)
+        found = Statistics(len(lengths), int(np.count_nonzero(lengths)), int(lengths.sum()))
+        save_array(self._folder / "ranks.npy", _ranks(self._names))
+        self._names.clear()
+        order = self._write_terms()
+        self._write_postings(order, lengths, found)
+        (self._folder / "statistics.json").write_bytes(msgspec.json.encode(found))
+        shutil.rmtree(self._drafts)
+        return found
+
+    def _flush(self) -> None:
+        """Write the tokens gathered so far as one block: term, document, frequency."""
+        if not self._tokens:
+            self._flushed = len(self._lengths)
+            return
+        lengths = np.array(self._lengths[self._flushed :], np.int64)
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        pairs = np.frombuffer(self._tokens, np.uint32).astype(np.int64) * len(lengths) + owners
+        pairs, frequencies = np.unique(pairs, return_counts=True)
+        terms, owners = np.divmod(pairs, len(lengths))
+        block = np.empty((3, len(pairs)), np.int32)
+        block[:] = terms, owners + self._flushed, frequencies
+        save_array(self._drafts / f"{self._blocks}.npy", block)
+        self._blocks += 1
+        self._flushed = len(self._lengths)
+        self._tokens = array("I")
+
+    def _write_terms(self) -> NDArray[np.int64]:
+        """Write the vocabulary in the order of its hashes; return each term's place in it."""
+        terms = list(self._vocabulary)
+        hashes = np.fromiter(map(hash_term, terms), np.uint64, len(terms))
+        order = np.argsort(hashes, kind="stable")
+        hashes = hashes[order]
+        starts = np.zeros(len(terms) + 1, np.uint64)
+        with (self._folder / "terms.bin").open("wb") as file:
+            for place, term in enumerate(order.tolist(), start=1):
+                starts[place] = starts[place - 1] + np.uint64(
+                    file.write(terms[term].encode("utf-8", "surrogatepass"))
+                )
+        save_array(self._folder / "term_hashes.npy", hashes)
+        save_array(self._folder / "term_starts.npy", starts)
+        places = np.empty(len(terms), np.int64)
+        places[order] = np.arange(len(terms))
+        self._vocabulary.clear()
+        return places
+
+    def _write_postings(
+        self, places: NDArray[np.int64], lengths: NDArray[np.int64], found: Statistics
+    ) -> None:
+        norms = _norms(lengths, found)
+        frequencies = np.zeros(len(places), np.int64)
+        seen = np.empty(0, np.float32)
+        for terms, _, ratios in self._postings(places, norms):
+            frequencies += np.bincount(terms, minlength=len(places))
+            seen = np.union1d(seen, ratios)
+        starts = np.concatenate(([0], np.cumsum(frequencies)))
+        best = self._scatter(places, norms, starts, seen)
+        save_array(self._folder / "posting_starts.npy", starts)
+        save_array(self._folder / "ratios.npy", seen)
+        save_array(self._folder / "best_impacts.npy", best)
+
+    def _scatter(
+        self,
+        places: NDArray[np.int64],
+        norms: NDArray[np.float32],
+        starts: NDArray[np.int64],
+        table: NDArray[np.float32],
+    ) -> NDArray[np.unsignedinteger[Any]]:
+        """Write each posting to its place; return the greatest impact of each term."""
+        kind = np.min_scalar_type(len(table))
+        documents = _create(self._folder / "documents.npy", np.dtype(np.int32), int(starts[-1]))
+        impacts = _create(self._folder / "impacts.npy", kind, int(starts[-1]))
+        best = np.zeros(len(places), kind)
+        cursors = starts[:-1].copy()
+        for terms, owners, ratios in self._postings(places, norms):
+            impact = np.searchsorted(table, ratios).astype(kind)
+            first = np.flatnonzero(np.diff(terms, prepend=-1))
+            counts = np.diff(first, append=len(terms))
+            targets = np.arange(len(terms)) + np.repeat(cursors[terms[first]] - first, counts)
+            documents[targets] = owners
+            impacts[targets] = impact
+            cursors[terms[first]] += counts
+            greatest = np.maximum.reduceat(impact, first)
+            best[terms[first]] = np.maximum(best[terms[first]], greatest)
+        return best
+
+    def _postings(self, places: NDArray[np.int64], norms: NDArray[np.float32]) -> Iterator[_Block]:
+        """Yield final term numbers, documents and frequency / norm of each block, by term."""
+        for number in range(self._blocks):
+            terms, owners, frequencies = np.load(self._drafts / f"{number}.npy")
+            yield places[terms], owners, frequencies.astype(np.float32) * norms[owners]
+
+
+def _norms(lengths: NDArray[np.int64], found: Statistics) -> NDArray[np.float32]:
+    """Return 1 / norm of each document."""
+    distinct, which = np.unique(lengths, return_inverse=True)
+    codes = np.array([encode_length(length) for length in distinct.tolist()], np.uint8)
+    average = found.tokens / max(1, found.documents_with_terms)
+    return inverse_norms(average)[codes[which]] if found.tokens else np.zeros(0, np.float32)
+
+
+def _ranks(names: list[str]) -> NDArray[np.int32]:
+    """Return each document's place when sorted by name; of equal names the first comes first."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    ranks = np.empty(len(names), np.int32)
+    ranks[order] = np.arange(len(names), dtype=np.int32)
+    return ranks
+
+
+def _create(file: Path, kind: np.dtype[Any], size: int) -> NDArray[Any]:
+    """Return a new array in a file, to be written to."""
+    created: NDArray[Any] = np.lib.format.open_memmap(file, "w+", kind, (size,))
+    return created
