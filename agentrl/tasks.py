@@ -9,6 +9,9 @@ from typing import Any
 
 from agentrl.errors import TaskError, did_you_mean
 
+_MOST_COMPARED = 20_000
+"""Ids of a split that are searched for one that is like an unknown one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -91,7 +94,17 @@ class TaskSet:
         for name, ids in self.splits.items():
             if task_id in ids:
                 return name
-        raise TaskError(f"unknown task {task_id!r}; splits here: {', '.join(sorted(self.splits))}")
+        raise TaskError(f"unknown task {task_id!r}; {self._hint(task_id)}")
+
+    def _hint(self, task_id: object) -> str:
+        """Return which task may have been meant, or else the splits."""
+        name = str(task_id).partition("/")[0]
+        ids = self.splits.get(name, ())
+        if not isinstance(ids, SeededIds) and len(ids) <= _MOST_COMPARED:
+            hint = did_you_mean(str(task_id)[:1000], ids)
+            if hint.startswith("did"):
+                return hint
+        return f"splits here: {', '.join(sorted(self.splits))}"
 
     def fingerprint(self, task_id: str) -> str:
         """Return a hash of the task's content, equal on every machine (16 hex digits)."""

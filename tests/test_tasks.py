@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from agentrl.errors import TaskError
-from agentrl.tasks import SeededIds, Task, TaskSet, task_seed
+from agentrl.tasks import SeededIds, Task, TaskSet, panel_digest, task_seed
 
 
 @pytest.fixture
@@ -105,3 +105,22 @@ def test_a_task_seed_depends_on_the_id_alone() -> None:
     assert task_seed("train/0") == int.from_bytes(digest[:8], "little") // 2
     assert len({task_seed(f"train/{n}") for n in range(1000)}) == 1000
     assert 0 <= task_seed("") < 2**63
+
+
+def test_an_unknown_task_gets_a_hint() -> None:
+    tasks = TaskSet(
+        {"test": ["test/heat-mug-3", "test/cool-egg-1"], "other": SeededIds("other", 9)}
+    )
+    with pytest.raises(TaskError, match="unknown task 'test/heat-mug'; did you mean 'test/heat-mu"):
+        tasks.get("test/heat-mug")
+    for stranger in ("test/zzzzzzzzzzzzzzzzzzz", "other/9", "tests/1", ""):
+        with pytest.raises(TaskError, match="splits here: other, test"):
+            tasks.get(stranger)
+
+
+def test_a_set_of_tasks_is_named_by_ids_and_contents() -> None:
+    digest = panel_digest({"a": "1", "b": "2"})
+    assert digest == panel_digest({"b": "2", "a": "1"})
+    others = ({"a": "1"}, {"a": "1", "b": "3"}, {"a": "1", "c": "2"}, {"a": "1\tb", "b": "2"})
+    assert len({digest, *map(panel_digest, others)}) == 5
+    assert len(digest) == 12

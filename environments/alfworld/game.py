@@ -191,6 +191,11 @@ class Game:
         return commands
 
     @cached_property
+    def plans(self) -> dict[str, tuple[str, ...] | None]:
+        """Return the planner's notes: commands that win, by the key of a situation."""
+        return {}
+
+    @cached_property
     def sliceable_objects(self) -> tuple[int, ...]:
         """Return the objects that a knife can slice."""
         return tuple(members(self.traits.sliceable))

@@ -14,6 +14,9 @@ from agentrl.environments.alfworld.engine import Engine
 from agentrl.environments.alfworld.game import NOTHING, Game, TaskType, members
 from agentrl.environments.alfworld.state import State
 
+_KEPT_PLANS = 1000
+"""Of each game."""
+
 
 class Planner:
     """Advises the next step of a shortest plan, whoever acts."""
@@ -37,12 +40,26 @@ class Planner:
 
 
 def plan(engine: Engine) -> list[str] | None:
-    """Return the commands that win a game from here, or None when it cannot be won."""
+    """Return the commands that win a game from here, or None when it cannot be won.
+
+    The plans of a game are kept with it, so that whoever comes to a situation again has its plan.
+    """
     if engine.won:
         return []
+    key = engine.state_key()
+    known = engine.game.plans
+    if key not in known:
+        if len(known) >= _KEPT_PLANS:
+            known.clear()
+        known[key] = _make_plan(engine)
+    commands = known[key]
+    return list(commands) if commands is not None else None
+
+
+def _make_plan(engine: Engine) -> tuple[str, ...] | None:
     solver = _Solver(engine.game, engine.state)
     best = min(solver.ways_to_win(), key=lambda way: len(way.commands), default=None)
-    return list(best.commands) if best is not None else None
+    return best.commands if best is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from agentrl.environments.alfworld.dice import Dice
@@ -20,6 +21,8 @@ _FIRST_SEED = {"train": 0, "valid": 20_000_000, "test": 30_000_000}
 _SHARE = {"train": (2, 3), "valid": (0,), "test": (1,)}
 """The remainders of the layout hash, divided by four, that belong to each split."""
 
+_KEPT_GAMES = 256
+
 
 def split_game(difficulty: Difficulty, split: str, index: int) -> Game:
     """Return a generated game of a split.
@@ -32,8 +35,15 @@ def split_game(difficulty: Difficulty, split: str, index: int) -> Game:
     """
     if split not in SPLIT_SIZES:
         raise TaskError(f"unknown split {split!r}; {did_you_mean(split, SPLIT_SIZES)}")
+    return generated_game(tuple(levels_of(difficulty)), split, index)
+
+
+# The episodes of a group play one game; other environments of the process may play it, too.
+@lru_cache(_KEPT_GAMES)
+def generated_game(levels: tuple[Level, ...], split: str, index: int) -> Game:
+    """Return the game of a split that exists; the ones asked for last are made only once."""
     seed = _FIRST_SEED[split] + index
-    level = Dice(f"level/{seed}").pick(levels_of(difficulty))
+    level = Dice(f"level/{seed}").pick(levels)
     attempt = 0
     while True:
         game = generate(level, seed, attempt=attempt)

@@ -202,7 +202,7 @@ def test_damaged_files_are_explained(tmp_path):
         AlfWorld(source="official", data=tmp_path)
     with lzma.open(file, "wt") as out:
         out.write('{"id": "a", "goal": "b"}\n')
-    with pytest.raises(TaskError, match="line 1 is damaged: .*missing required field `pddl_pro"):
+    with pytest.raises(TaskError, match=r"line 1 is damaged: .*missing required field `pddl_pro"):
         AlfWorld(source="official", data=tmp_path)
 
 
