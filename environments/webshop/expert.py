@@ -30,7 +30,7 @@ from agentrl.environments.webshop.pages import (
     SubPage,
 )
 from agentrl.environments.webshop.shelf import Shelf
-from agentrl.environments.webshop.wish import read_wish, searchable, words_of
+from agentrl.environments.webshop.wish import read_wish, searchable
 from agentrl.errors import TaskError
 
 _BUTTONS = frozenset(text.lower() for text in (BACK, PREVIOUS, BUY, SEARCH, *SUB_PAGES))
@@ -90,7 +90,6 @@ class Shopper:
         """
         self.wish = read_wish(instruction)
         self.memory = Memory()
-        self._words = words_of(self.wish.words)
         self._patience = patience
         self._pages = pages
 
@@ -138,7 +137,7 @@ class Shopper:
             return _return_to(settled, page)
         likely = self._likely(page)
         if likely:
-            return click(max(likely, key=self._likeness).asin.lower())
+            return click(likely[0].asin.lower())
         if page.number < self._pages and page.cards:
             return click(NEXT.lower())
         return click(page.cards[0].asin.lower() if page.cards else BACK.lower())
@@ -149,9 +148,6 @@ class Shopper:
             for card in page.cards
             if lowest_price(card) <= self.wish.bound and not self.memory.has_seen(card.asin)
         ]
-
-    def _likeness(self, card: Card) -> float:
-        return len(self._words & words_of(card.title))
 
     def _is_mine(self, page: ResultsPage) -> bool:
         return " ".join(page.words) == self.wish.words

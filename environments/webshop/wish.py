@@ -24,7 +24,7 @@ class Wish:
     """What an instruction asks for."""
 
     words: str
-    """The instruction without its opening, options and price: what to search for."""
+    """What to search for: the instruction without opening and price, of options the values."""
     options: tuple[tuple[str, str], ...]
     """Option group and value, where the instruction lists them."""
     bound: float
@@ -63,7 +63,8 @@ def read_wish(instruction: str) -> Wish:
     if price:
         text = text[: len(text) - len(price.group())]
     words, options = _split_options(text)
-    words = searchable(words.removeprefix(_OPENING)) or searchable(text) or "anything"
+    values = " ".join(value for _, value in options)
+    words = searchable(f"{words.removeprefix(_OPENING)} {values}") or "anything"
     return Wish(words, options, bound, instruction.lower())
 
 
