@@ -67,7 +67,7 @@ def write_shop(folder: Path, records: list[dict[str, Any]]) -> Path:
     labels = {
         one["asin"]: {
             "attributes": ["sturdy", "easy clean"],
-            "instruction": f"Find me sturdy {one['query'].lower()} of the {one['asin'].lower()} kind",
+            "instruction": f"Find me sturdy {one['query'].lower()} of kind {one['asin'].lower()}",
             "instruction_attributes": ["sturdy"],
         }
         for one in records
