@@ -14,6 +14,8 @@ from agentrl.environments.alfworld.game import TaskType
 
 NOTHING_HAPPENS = "Nothing happens."
 _ENTITY = r"[a-z]+ \d+"
+_LONGEST_COMMAND = 200
+"""Characters; nothing is learned from the failure of a longer action, which is nonsense."""
 
 _GOALS: tuple[tuple[TaskType, re.Pattern[str]], ...] = tuple(
     (task_type, re.compile(pattern))
@@ -116,7 +118,8 @@ class Memory:
     def observe(self, action: str, observation: str) -> None:
         """Learn from what an action led to."""
         if observation == NOTHING_HAPPENS:
-            self._learn_from_failure(action.strip())
+            if len(action) <= _LONGEST_COMMAND:
+                self._learn_from_failure(action.strip())
             return
         self._see_place(action.strip(), observation)
         self._see_contents(observation)

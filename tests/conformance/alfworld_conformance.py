@@ -17,8 +17,9 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -133,8 +134,12 @@ def _side_by_side(chosen: list[str], options: argparse.Namespace) -> Iterator[Ep
     jobs = [
         (task, options.actions, options.seed, options.data) for task in chosen if task not in done
     ]
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        for number, episode in enumerate(pool.map(_play_job, jobs), start=1 + len(done)):
+    with ExitStack() as stack:
+        run: Callable[..., Iterable[Episode]] = map
+        if options.workers > 1:
+            pool = ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"))
+            run = stack.enter_context(pool).map
+        for number, episode in enumerate(run(_play_job, jobs), start=1 + len(done)):
             if options.results:
                 with options.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(key | asdict(episode)) + "\n")
