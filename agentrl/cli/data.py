@@ -20,7 +20,7 @@ from agentrl.data import (
     source,
     source_names,
 )
-from agentrl.data.get import get as get_source
+from agentrl.data import get as get_source
 from agentrl.data.progress import for_terminal, size
 from agentrl.errors import AgentRLError, ConfigError
 

@@ -8,10 +8,10 @@ the command line lists the sources (`agentrl data list`) and gets them (`agentrl
 from __future__ import annotations
 
 from agentrl.data.catalogue import source, source_names
-from agentrl.data.get import Report, get
+from agentrl.data.declaration import Check, DataFile, DataSource, Download, Fetched
+from agentrl.data.getting import Report, get
 from agentrl.data.progress import Progress, Silent
 from agentrl.data.root import DATA_VARIABLE, data_root, require_data_root
-from agentrl.data.source import Check, DataFile, DataSource, Download, Fetched
 
 __all__ = [
     "DATA_VARIABLE",

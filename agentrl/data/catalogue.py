@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentrl import registry
-from agentrl.data.source import DataSource
+from agentrl.data.declaration import DataSource
 from agentrl.errors import RegistryError
 
 

@@ -13,13 +13,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from agentrl.data.declaration import Download
 from agentrl.data.part import Part
 from agentrl.data.progress import Progress, size
-from agentrl.data.source import Download
 from agentrl.data.space import require_space
-from agentrl.data.webpage import confirmed, title
+from agentrl.data.webpage import confirmed, host_of, title
 from agentrl.errors import DataError
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def fetch(
                 _Transfer(client, url, download, part, progress).run()
                 return part.finish()
             except _Unusable as problem:
-                problems.append(f"{urlsplit(url).hostname or url}: {problem}")
+                problems.append(f"{host_of(url) or url}: {problem}")
     raise DataError(_complaint(download, part, problems))
 
 

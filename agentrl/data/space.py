@@ -15,8 +15,9 @@ _MARGIN = 50_000_000
 def require_space(folder: Path, needed: int) -> None:
     """Raise `DataError` if fewer than `needed` bytes and a margin are free where `folder` lies."""
     free = shutil.disk_usage(folder).free
-    if needed > 0 and free < needed + _MARGIN:
+    wanted = max(needed, 0) + _MARGIN
+    if free < wanted:
         raise DataError(
-            f"{folder} needs {size(needed + _MARGIN)} and has {size(free)} free; free some space, "
+            f"{folder} needs {size(wanted)} and has {size(free)} free; free some space, "
             "or choose another folder with --to"
         )

@@ -30,10 +30,21 @@ def confirmed(page: str, url: str) -> str | None:
     form.feed(page)
     if form.action is None or not form.fields:
         return None
-    action = urljoin(url, form.action)
-    if not _belongs(urlsplit(action).hostname, urlsplit(url).hostname):
+    try:
+        action = urljoin(url, form.action)
+    except ValueError:
+        return None
+    if not _belongs(host_of(action), host_of(url)):
         return None
     return f"{action}?{urlencode(form.fields)}"
+
+
+def host_of(url: str) -> str | None:
+    """Return the host that an address names, or None if it names none."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _belongs(host: str | None, to: str | None) -> bool:

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from agentrl.data.declaration import Check, DataSource, Download, Fetched
 from agentrl.data.download import fetch, is_right
 from agentrl.data.progress import Progress, Silent
 from agentrl.data.root import DATA_VARIABLE, data_root
-from agentrl.data.source import Check, DataSource, Download, Fetched
 from agentrl.data.space import require_space
 from agentrl.errors import ConfigError, DataError, did_you_mean
 
@@ -72,17 +71,23 @@ def get(
     told = progress or Silent()
     wanted = _wanted(source, sha256 or {}, unverified)
     if source.is_present(root) and not force:
-        return _report(source, root, is_new=False)
+        return _report(source, root, source.verify(root / source.folder), is_new=False)
     with _workspace(root, source.name, force) as (downloads, draft):
         fetched = {one.name: _bring(one, source, origin, downloads, told) for one in wanted}
-        require_space(root, source.bytes)
+        require_space(root, source.bytes - _ours(fetched))
         source.pack(fetched, draft, told)
+        checks = source.verify(draft)
         if not unverified:
-            _require_right(source, source.verify(draft))
+            _require_right(source, checks)
         _publish(draft, root / source.folder)
         for one in wanted:
             (downloads / one.name).unlink(missing_ok=True)
-    return _report(source, root, is_new=True)
+    return _report(source, root, checks, is_new=True)
+
+
+def _ours(fetched: Mapping[str, Fetched]) -> int:
+    """Return the bytes of the downloads that need not be copied or will make room."""
+    return sum(one.path.stat().st_size for one in fetched.values() if one.is_ours)
 
 
 def _wanted(source: DataSource, sha256: Mapping[str, str], unverified: bool) -> list[Download]:
@@ -106,7 +111,7 @@ def _bring(
     """Return a download, from the user's own files or from the network."""
     if origin is None:
         return Fetched(fetch(one, downloads, progress), is_ours=True)
-    if urlsplit(origin).scheme in ("http", "https"):
+    if origin.startswith(("http://", "https://")):
         whole = origin if origin.endswith(one.name) else f"{origin.rstrip('/')}/{one.name}"
         return Fetched(fetch(one, downloads, progress, [whole]), is_ours=True)
     file = _local(one, Path(origin).expanduser(), is_only=len(source.downloads) == 1)
@@ -204,8 +209,7 @@ def _publish(draft: Path, folder: Path) -> None:
         twin.unlink(missing_ok=True)
 
 
-def _report(source: DataSource, root: Path, is_new: bool) -> Report:
+def _report(source: DataSource, root: Path, checks: tuple[Check, ...], *, is_new: bool) -> Report:
     found = {file.name: source.find(root, file) for file in source.files}
     sizes = {path.name: path.stat().st_size for path in found.values() if path is not None}
-    folder = root / source.folder
-    return Report(source.name, folder, is_new, sizes, source.verify(folder))
+    return Report(source.name, root / source.folder, is_new, sizes, checks)
