@@ -29,8 +29,7 @@ from agentrl.environments.webshop.goals import (
 from agentrl.environments.webshop.prices import NO_BOUND, draw_bound, prices_in_order
 
 SHUFFLE_SEED = 233
-_VERSION = 1
-_REMEMBERED = 4096
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,17 @@ def draw(table: GoalTable, kind: GoalKind, rng: Random) -> Draw:
     return Draw(np.array(prices), np.array(bounds), np.array(order, np.int64))
 
 
+def generator(seed: int) -> Random:
+    """Return the generator that the original starts with when it is seeded just before.
+
+    When our recordings of the original were made, one number had been drawn by the time it came to
+    the prices. It is drawn here, too, so that the seed of a recording gives its prices.
+    """
+    rng = Random(seed)
+    rng.getrandbits(32)
+    return rng
+
+
 def seeded_draw(table: GoalTable, kind: GoalKind, seed: int, digest: str) -> Draw:
     """Return what the original draws with a seed; from the cache, mapped, once it has been made.
 
@@ -88,7 +98,7 @@ def seeded_draw(table: GoalTable, kind: GoalKind, seed: int, digest: str) -> Dra
     """
 
     def build(draft: Path) -> None:
-        _save(draw(table, kind, Random(seed)), draft)
+        _save(draw(table, kind, generator(seed)), draft)
 
     key = f"{digest}-{kind}-{seed}-{_VERSION}"
     return _load(build_once("webshop-draws", key, build))
@@ -103,7 +113,6 @@ class OriginalGoals(Sequence[Goal]):
         self._table = table
         self._kind = kind
         self._drawn = drawn
-        self._goal = lru_cache(maxsize=_REMEMBERED)(self._make)
         self.prices = DrawnPrices(products, drawn.prices)
 
     def __len__(self) -> int:
@@ -112,7 +121,7 @@ class OriginalGoals(Sequence[Goal]):
 
     def __getitem__(self, position: int) -> Goal:  # type: ignore[override]  # slices are not needed
         """Return the goal at a position."""
-        return self._goal(range(len(self))[position])
+        return self._make(range(len(self))[position])
 
     def __iter__(self) -> Iterator[Goal]:
         """Yield the goals in order."""

@@ -15,7 +15,8 @@ from agentrl.environments.webshop.original import OriginalGoals
 from agentrl.environments.webshop.prices import KeyedPrices, Prices
 
 _HASH_DIGITS = 8
-_REMEMBERED = 4096
+_LONGEST_ID = 100
+_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,6 @@ class VariedSplit:
         self._split = split
         self._size = goals.size(split)
         self._seeds = range(seed, seed + variants)
-        self._task = lru_cache(maxsize=_REMEMBERED)(self._make)
 
     def __len__(self) -> int:
         """Return how many tasks there are."""
@@ -101,12 +101,12 @@ class VariedSplit:
 
     def find(self, key: str) -> WebShopTask | None:
         """Return the task of a key, or None where the split has none."""
-        found = self._task(key, 0)
+        found = self._make(key, 0)
         if found is None and len(self._seeds) > 1:
             address, _, variant = key.rpartition("-")
             is_number = variant.isascii() and variant.isdigit() and variant == str(int(variant[:9]))
             if is_number and 0 < int(variant) < len(self._seeds):
-                return self._task(address, int(variant))
+                return self._make(address, int(variant))
         return found
 
     def _make(self, key: str, variant: int) -> WebShopTask | None:
@@ -124,6 +124,7 @@ class TaskIds(Sequence[str]):
         """Name the tasks of a split."""
         self._split = split
         self._panel = panel
+        self._named = lru_cache(maxsize=_REMEMBERED)(self._name)
 
     def __len__(self) -> int:
         """Return how many tasks there are."""
@@ -131,10 +132,7 @@ class TaskIds(Sequence[str]):
 
     def __getitem__(self, index: int) -> str:  # type: ignore[override]  # slices are not needed
         """Return the id at a position."""
-        key = self._panel.key(range(len(self))[index])
-        task = self._panel.find(key)
-        assert task is not None
-        return f"{self._split}/{key}-{task.content()[:_HASH_DIGITS]}"
+        return self._named(self._panel.key(range(len(self))[index]))[0]
 
     def __contains__(self, item: object) -> bool:
         """Return whether `item` names a task of the split as it is today."""
@@ -143,6 +141,14 @@ class TaskIds(Sequence[str]):
     def find(self, task_id: str) -> WebShopTask | None:
         """Return the task of an id, or None where there is none or its content has changed."""
         split, _, rest = task_id.partition("/")
-        key, _, content = rest.rpartition("-")
-        task = self._panel.find(key) if split == self._split else None
-        return task if task is not None and task.content()[:_HASH_DIGITS] == content else None
+        if split != self._split or len(rest) > _LONGEST_ID:
+            return None
+        name, task = self._named(rest.rpartition("-")[0])
+        return task if name == task_id else None
+
+    def _name(self, key: str) -> tuple[str, WebShopTask | None]:
+        """Return the id of a key, empty where there is no task, and the task."""
+        task = self._panel.find(key)
+        if task is None:
+            return "", None
+        return f"{self._split}/{key}-{task.content()[:_HASH_DIGITS]}", task
