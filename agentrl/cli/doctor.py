@@ -99,10 +99,12 @@ def _memory() -> int | None:
 
 def _data() -> dict[str, Any]:
     sources = [describe_data(name) for name in source_names()]
+    served = {row["environment"] for row in sources if row["state"] == "present"}
     return {
         "folder": str(data_root()),
         "is_named": bool(os.environ.get(DATA_VARIABLE)),
         "sources": {row["name"]: row["state"] for row in sources},
+        "without": sorted({row["environment"] for row in sources if row["environment"]} - served),
         "problems": [row["problem"] for row in sources if row["problem"]],
     }
 
@@ -139,7 +141,13 @@ def _problems(report: dict[str, Any]) -> list[str]:
         for name, version in report["packages"].items()
         if version is None
     ]
-    problems += [row["problem"] for row in report["environments"] if row["problem"]]
+    # An environment whose data was never fetched is no fault of the installation.
+    problems += [
+        row["problem"]
+        for row in report["environments"]
+        if row["problem"]
+        and not (row["name"] in report["data"]["without"] and "agentrl data get" in row["problem"])
+    ]
     if not report["writable"]["runs"]:
         problems.append("this folder cannot be written, so runs cannot be kept here: go elsewhere")
     problems += report["data"]["problems"]

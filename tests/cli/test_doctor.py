@@ -24,6 +24,8 @@ def test_doctor_json(run, data_folder) -> None:
     assert report["data"]["folder"] == str(data_folder)
     assert report["data"]["sources"]["alfworld"] == "partly here"
     assert report["data"]["sources"]["webshop"] == "missing"
+    assert "webshop" in report["data"]["without"]
+    assert report["problems"] == []
     assert report["torch"]["devices"]
     assert report["cores"] >= 1
     assert report["import_seconds"] > 0
