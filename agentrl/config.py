@@ -33,6 +33,8 @@ class EnvironmentConfig(Section):
     """A registered name, or `file.py:Class`."""
     split: str = "train"
     """The split that training tasks are drawn from; held-out splits are refused."""
+    tasks: int | None = Field(None, ge=1)
+    """Train on the first so many tasks of the split; None: on all."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the environment."""
 

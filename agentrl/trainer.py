@@ -167,7 +167,9 @@ class Trainer:
     def _requests(self, number: int) -> list[GroupRequest]:
         config, rollout = self.config, self.config.rollout
         position = (number - 1) * rollout.tasks
-        cursor = TaskCursor(self.parts.tasks, config.env.split, config.seed, position)
+        cursor = TaskCursor(
+            self.parts.tasks, config.env.split, config.seed, position, limit=config.env.tasks
+        )
         return [
             GroupRequest(
                 group=f"{number:06d}/{place:03d}",

@@ -17,9 +17,26 @@ class TaskCursor:
     its size is kept in memory.
     """
 
-    def __init__(self, tasks: TaskSet, split: str, seed: int, position: int = 0) -> None:
-        """Start at `position`, the number of tasks handed out before."""
+    def __init__(
+        self,
+        tasks: TaskSet,
+        split: str,
+        seed: int,
+        position: int = 0,
+        *,
+        limit: int | None = None,
+    ) -> None:
+        """Prepare to walk.
+
+        Args:
+            tasks: The task set.
+            split: The split to walk through.
+            seed: Decides the order.
+            position: The number of tasks handed out before.
+            limit: Only the first so many tasks of the split; None: all.
+        """
         self._ids = tasks.ids(split)
+        self._size = min(len(self._ids), limit or len(self._ids))
         self._seed = seed
         self.position = position
         self._pass = -1
@@ -32,7 +49,7 @@ class TaskCursor:
         return taken
 
     def _index(self, position: int) -> int:
-        size = len(self._ids)
+        size = self._size
         if size > _SHUFFLED_SIZE:
             return int(np.random.default_rng([self._seed, position]).integers(size))
         turn, place = divmod(position, size)

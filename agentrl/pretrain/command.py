@@ -12,10 +12,9 @@ import torch
 import yaml
 
 from agentrl.config import PolicyConfig
-from agentrl.env import TextEnv
 from agentrl.errors import ConfigError
 from agentrl.learner.policy import load_policy, load_tokenizer, untied
-from agentrl.pretrain.demonstrations import Demonstrator
+from agentrl.pretrain.demonstrations import Demonstrator, Supply
 from agentrl.pretrain.recipe import Recipe, Stage, World
 from agentrl.pretrain.tokenizer import grow_tokenizer, train_tokenizer
 from agentrl.pretrain.training import Pretraining, build_model, grow_model
@@ -58,16 +57,13 @@ def _run_stage(out: Path, before: str | None, recipe: Recipe, number: int) -> No
     """Train a stage on what stood before it and write its model directory."""
     out.mkdir(parents=True, exist_ok=True)
     stage, seed = recipe.stages[number], recipe.seed + number
-    envs = [_make(world) for world in stage.worlds]
-    model, tokenizer = _start(before, recipe, stage, envs, seed)
+    supplies = [_supply(world) for world in stage.worlds]
+    model, tokenizer = _start(before, recipe, stage, supplies, seed)
     demonstrator = Demonstrator(
         tokenizer, stage.noise, stage.longest, learn_noise=stage.learn_noise
     )
-    shares = [world.share for world in stage.worlds]
     # Seeds of pools start far from the tokenizer's.
-    run = Pretraining(
-        model, stage, lambda k: demonstrator.pool(envs, shares, _POOL, seed * 10**6 + k)
-    )
+    run = Pretraining(model, stage, lambda k: demonstrator.pool(supplies, _POOL, seed * 10**6 + k))
     state = out / _STATE
     if state.exists():
         run.load(state)
@@ -81,28 +77,29 @@ def _run_stage(out: Path, before: str | None, recipe: Recipe, number: int) -> No
 
 
 def _start(
-    before: str | None, recipe: Recipe, stage: Stage, envs: Sequence[TextEnv], seed: int
+    before: str | None, recipe: Recipe, stage: Stage, supplies: Sequence[Supply], seed: int
 ) -> tuple[Any, Any]:
     """Return the model and the tokenizer that a stage begins with."""
     if before is None:
         assert stage.vocabulary is not None
-        tokenizer = train_tokenizer(_texts(envs, seed), stage.vocabulary)
+        tokenizer = train_tokenizer(_texts(supplies, seed), stage.vocabulary)
         model = build_model(recipe.shape, tokenizer, seed)
     else:
         tokenizer = load_tokenizer(before)
         model = load_policy(PolicyConfig(model=before)).model
         if stage.vocabulary is not None and stage.vocabulary > len(tokenizer):
-            tokenizer = grow_tokenizer(tokenizer, _texts(envs, seed), stage.vocabulary)
+            tokenizer = grow_tokenizer(tokenizer, _texts(supplies, seed), stage.vocabulary)
     grow_model(model, tokenizer, stage.context)
     return model, tokenizer
 
 
-def _texts(envs: Sequence[TextEnv], seed: int) -> Iterator[str]:
+def _texts(supplies: Sequence[Supply], seed: int) -> Iterator[str]:
     """Yield what is said in episodes that are played half by the expert, half at random."""
     rng = np.random.default_rng([seed, 1])
     for episode in range(_TOKENIZER_EPISODES):
-        env = envs[episode % len(envs)]
-        task = env.tasks.at("train", int(rng.integers(env.tasks.size("train"))))
+        supply = supplies[episode % len(supplies)]
+        env = supply.env
+        task = env.tasks.at("train", int(rng.integers(supply.size)))
         observation, info = env.reset(seed=episode, options={"task": task.id})
         done = False
         while not done:
@@ -138,7 +135,7 @@ def _report(out: Path, figures: dict[str, float], stage: Stage) -> None:
     )
 
 
-def _make(world: World) -> TextEnv:
+def _supply(world: World) -> Supply:
     """Return a world's environment, which must tell what its expert would do."""
     env = make(world.env, **world.options)
     _, info = env.reset(seed=0)
@@ -147,4 +144,4 @@ def _make(world: World) -> TextEnv:
             f"environment {world.env!r} gives no expert_action and admissible_actions with these "
             "options; pretraining clones an expert (for most: options: {expert: search})"
         )
-    return env
+    return Supply(env, world.share, world.tasks, world.observation_weight)

@@ -31,6 +31,26 @@ class Demonstration:
     ids: npt.NDArray[np.int32]
     kinds: Kind
     success: bool
+    observation_weight: float
+    """Of what is read, in the loss, beside 1 for what is learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """An environment with an expert, and how it is used."""
+
+    env: TextEnv
+    share: float = 1.0
+    """How often it is drawn, beside others."""
+    tasks: int | None = None
+    """How many of its training tasks are played; None: all."""
+    observation_weight: float = 0.2
+
+    @property
+    def size(self) -> int:
+        """How many tasks there are to draw from."""
+        whole = self.env.tasks.size("train")
+        return whole if self.tasks is None else min(self.tasks, whole)
 
 
 class Demonstrator:
@@ -61,8 +81,9 @@ class Demonstrator:
         self._max_tokens = max_tokens
         self._cache: dict[str, list[int]] = {}
 
-    def play(self, env: TextEnv, task_id: str, rng: np.random.Generator) -> Demonstration:
+    def play(self, supply: Supply, task_id: str, rng: np.random.Generator) -> Demonstration:
         """Play one task; draw noise from `rng`."""
+        env = supply.env
         observation, info = env.reset(seed=int(rng.integers(2**31)), options={"task": task_id})
         noise = self._noise[int(rng.integers(len(self._noise)))]
         ids: list[int] = []
@@ -82,31 +103,27 @@ class Demonstrator:
             observation, _, terminated, truncated, info = env.step(action)
             done = terminated or truncated
         return Demonstration(
-            np.array(ids, np.int32), np.array(kinds, np.int8), bool(info["success"])
+            np.array(ids, np.int32),
+            np.array(kinds, np.int8),
+            bool(info["success"]),
+            supply.observation_weight,
         )
 
-    def pool(
-        self,
-        envs: Sequence[TextEnv],
-        shares: Sequence[float],
-        count: int,
-        seed: int,
-    ) -> list[Demonstration]:
+    def pool(self, supplies: Sequence[Supply], count: int, seed: int) -> list[Demonstration]:
         """Return `count` episodes, each of a random training task of a random environment.
 
         Args:
-            envs: Made with an expert.
-            shares: How often each is drawn, beside the others.
+            supplies: The environments.
             count: Number of episodes.
             seed: Decides everything.
         """
         rng = np.random.default_rng(seed)
-        chances = np.array(shares) / sum(shares)
+        chances = np.array([supply.share for supply in supplies])
         episodes = []
         for _ in range(count):
-            env = envs[int(rng.choice(len(envs), p=chances))]
-            index = int(rng.integers(env.tasks.size("train")))
-            episodes.append(self.play(env, env.tasks.at("train", index).id, rng))
+            supply = supplies[int(rng.choice(len(supplies), p=chances / chances.sum()))]
+            task = supply.env.tasks.at("train", int(rng.integers(supply.size)))
+            episodes.append(self.play(supply, task.id, rng))
         return episodes
 
     def encode(self, text: str) -> list[int]:

@@ -22,6 +22,10 @@ class World(Section):
     """Keyword arguments of the environment; one of them makes it tell `expert_action`."""
     share: float = Field(1.0, gt=0)
     """Its share of the episodes, beside the other worlds'."""
+    tasks: int | None = Field(None, ge=1)
+    """Play the first so many training tasks; None: all."""
+    observation_weight: float = Field(0.2, ge=0)
+    """Weight of observation tokens in the loss, beside 1 for learned moves."""
 
 
 class Shape(Section):
@@ -52,8 +56,6 @@ class Stage(Section):
     """The highest; see `agentrl.pretrain.training`."""
     warmup: float = Field(0.01, ge=0, lt=1)
     """Share of the stage."""
-    observation_weight: float = Field(0.2, ge=0)
-    """Weight of observation tokens in the loss, beside 1 for learned moves."""
     noise: tuple[float, ...] = Field((0.0, 0.0, 0.1, 0.3), min_length=1)
     """Shares of random moves; each episode draws one of them."""
     learn_noise: bool = False

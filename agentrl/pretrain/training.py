@@ -123,7 +123,7 @@ class Pretraining:
 
     def _step(self, batch: Sequence[Demonstration]) -> tuple[float, float]:
         rate = _rate(min(self.tokens / self.stage.tokens, 1.0), self.stage)
-        loss, accuracy = _loss(self._forward, batch, self.stage)
+        loss, accuracy = _loss(self._forward, batch, bfloat16=self.stage.bfloat16)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser in self._optimisers:
@@ -135,7 +135,9 @@ class Pretraining:
         return float(loss.detach()), accuracy
 
 
-def _loss(model: Any, batch: Sequence[Demonstration], stage: Stage) -> tuple[torch.Tensor, float]:
+def _loss(
+    model: Any, batch: Sequence[Demonstration], *, bfloat16: bool
+) -> tuple[torch.Tensor, float]:
     """Return the weighted cross-entropy and the share of expert tokens guessed right."""
     # Few different widths keep compiled code and memory pools few.
     width = -(-max(len(episode.ids) for episode in batch) // 64) * 64
@@ -147,8 +149,8 @@ def _loss(model: Any, batch: Sequence[Demonstration], stage: Stage) -> tuple[tor
         kinds = torch.from_numpy(episode.kinds)
         ids[row, :count] = torch.from_numpy(episode.ids)
         learned[row, :count] = kinds == LEARNED
-        weights[row, :count] = (kinds == LEARNED) + stage.observation_weight * (kinds == READ)
-    with torch.autocast("cpu", torch.bfloat16, enabled=stage.bfloat16):
+        weights[row, :count] = (kinds == LEARNED) + episode.observation_weight * (kinds == READ)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         # Padding stands at the end, where causal attention cannot see it: no mask is needed.
         logits = model(ids).logits[:, :-1]
     kept = weights[:, 1:] > 0

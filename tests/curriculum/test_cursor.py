@@ -31,3 +31,9 @@ def test_huge_splits_are_sampled() -> None:
     assert (
         TaskCursor(TaskSet.seeded(train=10**12), "train", 0, position=500).take(1) == taken[500:501]
     )
+
+
+def test_a_limit_keeps_to_the_first_tasks() -> None:
+    cursor = TaskCursor(TaskSet.seeded(train=10), "train", seed=0, limit=4)
+    assert sorted(cursor.take(4)) == [f"train/{i}" for i in range(4)]
+    assert sorted(cursor.take(4)) == [f"train/{i}" for i in range(4)]
