@@ -76,6 +76,7 @@ def get(
         fetched = {one.name: _bring(one, source, origin, downloads, told) for one in wanted}
         require_space(root, source.bytes - _ours(fetched))
         source.pack(fetched, draft, told)
+        told.say("checking the content")
         checks = source.verify(draft)
         if not unverified:
             _require_right(source, checks)
