@@ -9,14 +9,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from agentrl.env import Step, TextEnv
-from agentrl.environments.webshop.actions import click, read_action, search
+from agentrl.environments.webshop.actions import search
+from agentrl.environments.webshop.body import SEPARATOR
 from agentrl.environments.webshop.disjoint import Goals
 from agentrl.environments.webshop.expert import Expert, Oracle, Shopper
 from agentrl.environments.webshop.files import data_folder
 from agentrl.environments.webshop.nouns import Tagger, tagger_named
 from agentrl.environments.webshop.panels import WebShopTask
 from agentrl.environments.webshop.render_html import render_html
-from agentrl.environments.webshop.render_text import SEPARATOR, render_rich, render_text
+from agentrl.environments.webshop.render_text import render_rich, render_text
 from agentrl.environments.webshop.reward import score
 from agentrl.environments.webshop.session import Session
 from agentrl.environments.webshop.shelf import shelf_of
@@ -145,8 +146,7 @@ class WebShop(TextEnv):
         """
         if self.session.has_search_bar:
             return [search(read_wish(self._goal_text).words)]
-        controls = self.session.clickables
-        return [click(one) for one in controls if read_action(click(one)) == ("click", one)]
+        return list(self.session.body.clicks)
 
     def state_key(self) -> str:
         """Return text that is equal exactly when goal and situation are equal."""

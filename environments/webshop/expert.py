@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from agentrl.environments.webshop.actions import click, read_action, search
-from agentrl.environments.webshop.catalogue import Product
-from agentrl.environments.webshop.goals import Goal
-from agentrl.environments.webshop.pages import (
+from agentrl.environments.webshop.body import (
     BACK,
     BUY,
     NEXT,
@@ -22,6 +20,10 @@ from agentrl.environments.webshop.pages import (
     SEARCH,
     SUB_PAGES,
     Card,
+)
+from agentrl.environments.webshop.catalogue import Product
+from agentrl.environments.webshop.goals import Goal
+from agentrl.environments.webshop.pages import (
     DonePage,
     ItemPage,
     Page,
@@ -100,7 +102,7 @@ class Shopper:
             seen = (*self.memory.seen, Seen(page.product.asin, page.number, faults))
             self.memory = replace(self.memory, seen=seen)
         elif isinstance(page, ResultsPage) and self._is_mine(page):
-            ends = page.number >= self._pages or not page.cards
+            ends = page.body.number >= self._pages or not page.body.cards
             if ends and not self._likely(page):
                 self.memory = replace(self.memory, exhausted=True)
 
@@ -138,14 +140,14 @@ class Shopper:
         likely = self._likely(page)
         if likely:
             return click(likely[0].asin.lower())
-        if page.number < self._pages and page.cards:
+        if page.body.number < self._pages and page.body.cards:
             return click(NEXT.lower())
-        return click(page.cards[0].asin.lower() if page.cards else BACK.lower())
+        return click(page.body.cards[0].asin.lower() if page.body.cards else BACK.lower())
 
     def _likely(self, page: ResultsPage) -> list[Card]:
         return [
             card
-            for card in page.cards
+            for card in page.body.cards
             if lowest_price(card) <= self.wish.bound and not self.memory.has_seen(card.asin)
         ]
 
@@ -191,11 +193,11 @@ class Oracle:
                 return click(BACK.lower())
 
     def _pick(self, page: ResultsPage) -> str:
-        if any(card.asin == self._asin for card in page.cards):
+        if any(card.asin == self._asin for card in page.body.cards):
             return click(self._asin.lower())
         if " ".join(page.words) != self._words:
             return click(BACK.lower())
-        return click((NEXT if page.number < self._page else PREVIOUS).lower())
+        return click((NEXT if page.body.number < self._page else PREVIOUS).lower())
 
     def _choices(self, product: Product) -> dict[str, str]:
         named = {
@@ -232,20 +234,20 @@ def lowest_price(card: Card) -> float:
 
 
 def _return_to(one: Seen, page: ResultsPage) -> str:
-    if any(card.asin == one.asin for card in page.cards):
+    if any(card.asin == one.asin for card in page.body.cards):
         return click(one.asin.lower())
-    if one.page == page.number:
+    if one.page == page.body.number:
         return click(BACK.lower())
-    return click((PREVIOUS if one.page < page.number else NEXT).lower())
+    return click((PREVIOUS if one.page < page.body.number else NEXT).lower())
 
 
 def _findable(shelf: Shelf, number: int) -> tuple[str, int]:
     """Return words that find a product, and the page of the results that lists it."""
-    product = shelf.product(number)
+    product = shelf.shop.products[number]
     for text in (product.title, f"{product.title} {product.query}", product.description):
         words = searchable(text)
-        found = shelf.find(tuple(words.split(" ")), "") if words else ()
+        found = shelf.find(tuple(words.split(" ")), "").products if words else ()
         if number in found:
             return words, found.index(number) // PER_PAGE + 1
     words = f"<q> {product.query}"
-    return words, shelf.find(tuple(words.split(" ")), "").index(number) // PER_PAGE + 1
+    return words, shelf.find(tuple(words.split(" ")), "").products.index(number) // PER_PAGE + 1

@@ -1,52 +1,28 @@
-"""The five kinds of page, as data: what is written on them, what can be clicked, their address.
+"""The five kinds of page: an instruction above a body, and what this buyer has done.
 
-A page is a list of marks in reading order. Its text is rendered from the marks alone, its HTML from
-the page's fields; both say the same, and a test parses the HTML to prove it.
+Text and HTML are rendered from the same page and say the same; a test parses the HTML to prove it.
 """
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
+from agentrl.environments.webshop.body import (
+    BACK,
+    PREVIOUS,
+    SEARCH,
+    Body,
+    Item,
+    Listing,
+    button,
+    text,
+)
 from agentrl.environments.webshop.catalogue import Product
 
-BACK = "Back to Search"
-PREVIOUS = "< Prev"
-NEXT = "Next >"
-BUY = "Buy Now"
-SEARCH = "Search"
-SUB_PAGES = ("Description", "Features", "Reviews", "Attributes")
-"""What can be read about a product; the last has a button only where attributes are shown."""
-PER_PAGE = 10
-"""Products on a page of results."""
-
-
-class Kind(enum.IntEnum):
-    """What a mark is."""
-
-    TEXT = 0
-    BUTTON = 1
-    OPTION = 2
-    LINK = 3
-
-
-class Mark(NamedTuple):
-    """One piece of text on a page."""
-
-    kind: Kind
-    text: str
-
-
-class Card(NamedTuple):
-    """A product as the results list it."""
-
-    asin: str
-    title: str
-    price: str
+_SEARCH_BODY = Body([button(SEARCH)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +30,11 @@ class SearchPage:
     """Where an episode begins: the instruction and a search bar."""
 
     instruction: str
+
+    @property
+    def body(self) -> Body:
+        """Return what stands below the instruction."""
+        return _SEARCH_BODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +44,7 @@ class ResultsPage:
     instruction: str
     words: tuple[str, ...]
     """The search, split at each blank."""
-    number: int
-    """The page of the results, from 1; pages past the end are empty."""
-    total: int
-    """How many products were found."""
-    cards: tuple[Card, ...]
+    body: Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +54,15 @@ class ItemPage:
     instruction: str
     words: tuple[str, ...]
     number: int
-    product: Product
+    """The page of the results from which the product was opened."""
+    body: Item
     chosen: Mapping[str, str]
     """The values chosen so far, by option group, in the order of the first choice."""
-    show_attributes: bool = False
+
+    @property
+    def product(self) -> Product:
+        """Return the product."""
+        return self.body.product
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +77,11 @@ class SubPage:
     name: str
     """One of `SUB_PAGES`."""
 
+    @property
+    def body(self) -> Body:
+        """Return what stands below the instruction."""
+        return Body([button(BACK), button(PREVIOUS), *map(text, sub_texts(self))])
+
 
 @dataclass(frozen=True, slots=True)
 class DonePage:
@@ -104,61 +91,24 @@ class DonePage:
     chosen: Mapping[str, str]
     reward: float
 
+    @property
+    def body(self) -> Body:
+        """Return the whole page."""
+        return Body(map(text, done_texts(self)))
+
 
 Page: TypeAlias = SearchPage | ResultsPage | ItemPage | SubPage | DonePage
 
 
-def marks(page: Page) -> list[Mark]:
-    """Return what is written on a page, in reading order."""
+def head(page: Page) -> tuple[str, ...]:
+    """Return the texts above the body."""
     match page:
         case SearchPage():
-            head = ("WebShop", "Instruction: ", page.instruction)
-            return [*(_text(words) for words in head), _button(SEARCH)]
-        case ResultsPage():
-            return _results_marks(page)
-        case ItemPage():
-            return _item_marks(page)
-        case SubPage():
-            return [*_head(page.instruction), _button(PREVIOUS), *map(_text, sub_texts(page))]
+            return "WebShop", "Instruction: ", page.instruction
         case DonePage():
-            return [_text(words) for words in done_texts(page)]
-
-
-def _results_marks(page: ResultsPage) -> list[Mark]:
-    found = _head(page.instruction)
-    found.append(_text(results_title(page)))
-    if page.number > 1:
-        found.append(_button(PREVIOUS))
-    found.append(_button(NEXT))
-    for card in page.cards:
-        found += (Mark(Kind.LINK, card.asin), _text(card.title), _text(card.price))
-    return found
-
-
-def _item_marks(page: ItemPage) -> list[Mark]:
-    product = page.product
-    found = [*_head(page.instruction), _button(PREVIOUS)]
-    for group, values in product.options.items():
-        found.append(_text(group))
-        found += [Mark(Kind.OPTION, value) for value in values]
-    found += map(_text, item_texts(product))
-    found += map(_button, item_buttons(page))
-    return found
-
-
-def results_title(page: ResultsPage) -> str:
-    """Return the line above the results."""
-    return f"Page {page.number} (Total results: {page.total})"
-
-
-def item_texts(product: Product) -> tuple[str, str, str]:
-    """Return title, price and rating as the page of a product writes them."""
-    return product.title, f"Price: {product.price_text}", f"Rating: {product.rating}"
-
-
-def item_buttons(page: ItemPage) -> tuple[str, ...]:
-    """Return the buttons below a product."""
-    return (*(SUB_PAGES if page.show_attributes else SUB_PAGES[:-1]), BUY)
+            return ()
+        case _:
+            return "Instruction:", page.instruction
 
 
 def sub_texts(page: SubPage) -> tuple[str, ...]:
@@ -177,7 +127,7 @@ def sub_texts(page: SubPage) -> tuple[str, ...]:
 
 
 def done_texts(page: DonePage) -> tuple[str, ...]:
-    """Return the lines of the last page; the original fills in only four of its fields."""
+    """Return the lines of the last page; the original fills in only a few of its fields."""
     none = "None"
     bought = ("Purchased", "asin", page.asin, "options", json_for_html(page.chosen))
     unknown = ("attrs", none, "category", none, "query", none, "product category", none)
@@ -205,10 +155,10 @@ def done_texts(page: DonePage) -> tuple[str, ...]:
 
 def json_for_html(chosen: Mapping[str, str]) -> str:
     """Return the chosen options as JSON with sorted keys, without a mark that HTML reads."""
-    text = json.dumps(dict(chosen), sort_keys=True)
+    packed = json.dumps(dict(chosen), sort_keys=True)
     for mark, code in (("<", "003c"), (">", "003e"), ("&", "0026"), ("'", "0027")):
-        text = text.replace(mark, f"\\u{code}")
-    return text
+        packed = packed.replace(mark, f"\\u{code}")
+    return packed
 
 
 def address_tail(page: ItemPage) -> str:
@@ -219,15 +169,3 @@ def address_tail(page: ItemPage) -> str:
     searched for in quotes always does.
     """
     return f"{'+'.join(page.words)}/{page.number}/{json.dumps(dict(page.chosen))}"
-
-
-def _head(instruction: str) -> list[Mark]:
-    return [_text("Instruction:"), _text(instruction), _button(BACK)]
-
-
-def _text(text: str) -> Mark:
-    return Mark(Kind.TEXT, text)
-
-
-def _button(text: str) -> Mark:
-    return Mark(Kind.BUTTON, text)

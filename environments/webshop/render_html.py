@@ -13,21 +13,15 @@ from collections.abc import Container, Iterable
 from html import escape
 from urllib.parse import quote
 
+from agentrl.environments.webshop.body import BACK, NEXT, PREVIOUS, SEARCH
 from agentrl.environments.webshop.pages import (
-    BACK,
-    NEXT,
-    PREVIOUS,
-    SEARCH,
     DonePage,
     ItemPage,
     Page,
     ResultsPage,
     SearchPage,
-    SubPage,
     done_texts,
-    item_buttons,
-    item_texts,
-    results_title,
+    head,
     sub_texts,
 )
 
@@ -79,16 +73,17 @@ def _body(page: Page, base: str, visited: Container[str], images: bool) -> Itera
             return _results_body(page, base, visited)
         case ItemPage():
             return _item_body(page, base, images)
-        case SubPage():
-            texts = [_element("p", text, "product-info") for text in sub_texts(page)]
-            return [*_head(page.instruction, base), _button(PREVIOUS, base), *texts]
         case DonePage():
             return [_element("p", text) for text in done_texts(page)]
+        case _:
+            texts = [_element("p", text, "product-info") for text in sub_texts(page)]
+            return [*_head(page, base), _button(PREVIOUS, base), *texts]
 
 
 def _search_body(page: SearchPage, base: str) -> Iterable[str]:
-    yield _element("h3", "WebShop")
-    yield _instruction("Instruction: ", page.instruction)
+    title, word, instruction = head(page)
+    yield _element("h3", title)
+    yield _instruction(word, instruction)
     yield f'<form method="get"{_target(base)}>'
     yield '<input type="text" id="search_input" name="search" autofocus required>'
     yield f'<button type="submit" class="btn">{SEARCH}</button>'
@@ -96,12 +91,13 @@ def _search_body(page: SearchPage, base: str) -> Iterable[str]:
 
 
 def _results_body(page: ResultsPage, base: str, visited: Container[str]) -> Iterable[str]:
-    yield from _head(page.instruction, base)
-    yield _element("h3", results_title(page))
-    if page.number > 1:
+    listing = page.body
+    yield from _head(page, base)
+    yield _element("h3", listing.title)
+    if listing.number > 1:
         yield _button(PREVIOUS, base)
     yield _button(NEXT, base)
-    for card in page.cards:
+    for card in listing.cards:
         address = escape(click_address(base, card.asin.lower()))
         state = ' data-visited="true"' if card.asin in visited else ""
         yield '<div class="card">'
@@ -113,8 +109,8 @@ def _results_body(page: ResultsPage, base: str, visited: Container[str]) -> Iter
 
 def _item_body(page: ItemPage, base: str, images: bool) -> Iterable[str]:
     product = page.product
-    title, price, rating = item_texts(product)
-    yield from _head(page.instruction, base)
+    title, price, rating = page.body.texts
+    yield from _head(page, base)
     yield _button(PREVIOUS, base)
     if images and product.image:
         yield f'<img id="product-image" src="{escape(product.image)}" alt="">'
@@ -127,7 +123,7 @@ def _item_body(page: ItemPage, base: str, images: bool) -> Iterable[str]:
     yield _element("h2", title)
     yield _element("h4", price)
     yield _element("h4", rating)
-    for button in item_buttons(page):
+    for button in page.body.buttons:
         yield _button(button, base)
 
 
@@ -141,8 +137,9 @@ def _option(group: str, value: str, name: str, page: ItemPage, base: str) -> Ite
     yield f'<label for="{name}">{escape(value)}</label>'
 
 
-def _head(instruction: str, base: str) -> Iterable[str]:
-    yield _instruction("Instruction:", instruction)
+def _head(page: Page, base: str) -> Iterable[str]:
+    word, instruction = head(page)
+    yield _instruction(word, instruction)
     yield _button(BACK, base)
 
 

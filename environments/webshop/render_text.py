@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Set
 
-from agentrl.environments.webshop.pages import ItemPage, Kind, Page, address_tail, marks
-
-SEPARATOR = " [SEP] "
-_BLANKS = " \n\t\f\r"
+from agentrl.environments.webshop.body import SEPARATOR, Body, Kind, rich_line, text
+from agentrl.environments.webshop.pages import (
+    ItemPage,
+    Page,
+    ResultsPage,
+    address_tail,
+    head,
+)
 
 
 def render_text(page: Page) -> str:
     """Return mode `text`: all that is written, joined by ` [SEP] `."""
-    return SEPARATOR.join([text.strip() for _, text in marks(page) if shows(text)])
+    above = Body(map(text, head(page))).text
+    return f"{above}{SEPARATOR}{page.body.text}" if above else page.body.text
 
 
-def render_rich(page: Page, visited: Container[str] = ()) -> str:
+def render_rich(page: Page, visited: Set[str] = frozenset()) -> str:
     """Return mode `text_rich`: a line for each mark, with buttons set apart.
 
     Args:
         page: The page.
         visited: The numbers (`asin`) of products already opened; their links look clicked.
     """
-    address = address_tail(page) if isinstance(page, ItemPage) else ""
-    chosen: list[str] = []
-    lines: list[str] = []
-    for kind, text in marks(page):
-        if not shows(text):
-            continue
-        if kind is Kind.TEXT:
-            lines.append(text if text.strip(_BLANKS) else " ")
-        elif kind is Kind.BUTTON:
-            lines.append(f"[button] {text} [button_]")
-        elif kind is Kind.LINK:
-            word = "clicked button" if text in visited else "button"
-            lines.append(f"\n[{word}] {text} [{word}_]")
-        elif f'"{text}"' in address:
-            chosen.append(text)
-            lines.append(f"  [clicked button] {text} [clicked button_]")
-        else:
-            lines.append(f"  [button] {text} [button_]")
-    news = [f"You have clicked {text}." for text in reversed(chosen)]
-    return "\n".join([*news, *lines, ""])
+    above = Body(map(text, head(page))).rich
+    clicked = _clicked(page, visited)
+    if not clicked:
+        return above + page.body.rich
+    marks = page.body.shown
+    lines = [rich_line(mark, mark.text in clicked and mark.kind in _CAN_BE) for mark in marks]
+    news = [
+        f"You have clicked {mark.text}.\n"
+        for mark in reversed(marks)
+        if mark.kind is Kind.OPTION and mark.text in clicked
+    ]
+    return "".join([*news, above, "\n".join([*lines, ""])])
 
 
-def shows(text: str) -> bool:
-    """Return whether the original shows a text: not if empty, nor blank with a line end in it."""
-    return bool(text) and ("\n" not in text or bool(text.strip(_BLANKS)))
+_CAN_BE = (Kind.OPTION, Kind.LINK)
+
+
+def _clicked(page: Page, visited: Set[str]) -> Set[str]:
+    """Return the options that look chosen, or the links that look visited."""
+    if isinstance(page, ResultsPage):
+        return page.body.asins & visited
+    if not isinstance(page, ItemPage):
+        return frozenset()
+    address = address_tail(page)
+    if '"' not in address:
+        return frozenset()
+    options = (mark.text for mark in page.body.shown if mark.kind is Kind.OPTION)
+    return {option for option in options if f'"{option}"' in address}

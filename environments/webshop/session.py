@@ -5,29 +5,26 @@ A situation never changes; an action leads to another one. So a snapshot is the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agentrl.environments.webshop.actions import read_action
-from agentrl.environments.webshop.catalogue import Product
-from agentrl.environments.webshop.pages import (
+from agentrl.environments.webshop.body import (
     BACK,
     BUY,
     NEXT,
-    PER_PAGE,
     PREVIOUS,
     SEARCH,
     SUB_PAGES,
+)
+from agentrl.environments.webshop.catalogue import Product
+from agentrl.environments.webshop.pages import (
     DonePage,
     ItemPage,
-    Kind,
     Page,
     ResultsPage,
     SearchPage,
     SubPage,
-    marks,
 )
 from agentrl.environments.webshop.reward import Score
 from agentrl.environments.webshop.shelf import Shelf
@@ -39,8 +36,7 @@ Judge = Callable[[Product, Mapping[str, str]], Score]
 _SUB_PAGES = {name.lower(): name for name in SUB_PAGES}
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """All that decides how an episode goes on, but for the goal."""
 
     place: Place = "search"
@@ -119,7 +115,12 @@ class Session:
         """Go to a situation of this session."""
         self.situation = situation
         self.page = self._page()
-        self.clickables = clickables(self.page)
+        self.body = self.page.body
+
+    @property
+    def clickables(self) -> dict[str, str]:
+        """Return what can be clicked, in the original's order, with the group of each option."""
+        return self.body.controls
 
     @property
     def has_search_bar(self) -> bool:
@@ -131,11 +132,6 @@ class Session:
         """Whether something was bought."""
         return self.situation.place == "done"
 
-    def results(self) -> tuple[int, ...]:
-        """Return the numbers of all products that the last search found; none before one."""
-        words = self.situation.words
-        return self._shelf.find(words, f"{self._seed} {' '.join(words)}") if words else ()
-
     def key(self, *, with_visited: bool) -> str:
         """Return text that is equal exactly when the buyer's situation is equal.
 
@@ -145,11 +141,10 @@ class Session:
             with_visited: Whether visited products look different in the results.
         """
         now = self.situation
-        words = now.words if any('"' in word for word in now.words) else ()
+        found = self._shelf.find(now.words, self._seed).key if now.words else ""
+        quoted = now.words if any('"' in word for word in now.words) else ()
         visited = sorted(now.visited) if with_visited else ()
-        found = (bool(now.words), self.results(), words)
-        place = (now.place, now.number, now.item, now.chosen, now.sub, visited)
-        return hashlib.sha256(repr((found, place)).encode(errors="replace")).hexdigest()[:16]
+        return repr((now.place, found, quoted, now.number, now.item, now.chosen, now.sub, visited))
 
     def _search(self, words: tuple[str, ...], number: int) -> None:
         visited = self.situation.visited
@@ -166,64 +161,43 @@ class Session:
         elif control == PREVIOUS.lower() and now.place == "results":
             self._search(now.words, now.number - 1)
         elif control == PREVIOUS.lower() and now.place == "sub":
-            self.restore(replace(now, place="item", sub=""))
+            self.restore(now._replace(place="item", sub=""))
         elif control == PREVIOUS.lower() and now.place == "item":
             self._search(now.words, now.number)
         elif control in _SUB_PAGES:
-            self.restore(replace(now, place="sub", sub=_SUB_PAGES[control]))
+            self.restore(now._replace(place="sub", sub=_SUB_PAGES[control]))
         elif now.place == "results":
             self._open(control)
         else:
             chosen = {**dict(now.chosen), self.clickables[control]: control}
-            self.restore(replace(now, chosen=tuple(chosen.items())))
+            self.restore(now._replace(chosen=tuple(chosen.items())))
 
     def _open(self, control: str) -> None:
         now = self.situation
-        numbers = self._page_numbers()
-        item = next(n for n in numbers if self._shelf.card(n).asin.lower() == control)
-        visited = now.visited | {self._shelf.card(item).asin}
-        self.restore(replace(now, place="item", item=item, visited=visited))
+        assert isinstance(self.page, ResultsPage), "only results link to products"
+        asin = next(asin for asin in self.page.body.asins if asin.lower() == control)
+        visited, item = now.visited | {asin}, self._shelf.shop.products.find(asin)
+        self.restore(now._replace(place="item", item=item, visited=visited))
 
     def _buy(self) -> None:
         now = self.situation
         assert now.item is not None, "only the page of a product sells it"
-        score = self._judge(self._shelf.product(now.item), dict(now.chosen))
-        self.restore(replace(now, place="done", score=score))
-
-    def _page_numbers(self) -> tuple[int, ...]:
-        start = (self.situation.number - 1) * PER_PAGE
-        return self.results()[start : start + PER_PAGE]
+        product = self._shelf.item(now.item, self._show_attributes).product
+        score = self._judge(product, dict(now.chosen))
+        self.restore(now._replace(place="done", score=score))
 
     def _page(self) -> Page:
-        now = self.situation
+        now, instruction = self.situation, self._instruction
         if now.place == "search":
-            return SearchPage(self._instruction)
+            return SearchPage(instruction)
         if now.place == "results":
-            cards = tuple(map(self._shelf.card, self._page_numbers()))
-            total = len(self.results())
-            return ResultsPage(self._instruction, now.words, now.number, total, cards)
+            listing = self._shelf.listing(now.words, self._seed, now.number)
+            return ResultsPage(instruction, now.words, listing)
         assert now.item is not None, "this page is about a product"
-        product, chosen = self._shelf.product(now.item), dict(now.chosen)
+        item, chosen = self._shelf.item(now.item, self._show_attributes), dict(now.chosen)
         if now.place == "item":
-            attributes = self._show_attributes
-            return ItemPage(self._instruction, now.words, now.number, product, chosen, attributes)
+            return ItemPage(instruction, now.words, now.number, item, chosen)
         if now.place == "sub":
-            return SubPage(self._instruction, now.words, now.number, product, chosen, now.sub)
+            return SubPage(instruction, now.words, now.number, item.product, chosen, now.sub)
         assert now.score is not None, "the episode ends with a purchase"
-        return DonePage(product.asin, chosen, now.score.reward)
-
-
-def clickables(page: Page) -> dict[str, str]:
-    """Return what can be clicked, in the original's order, with the option group of each option.
-
-    First the buttons, then links, in the order of the page and in lower case; then the option
-    values as they are. A value that two groups share stands where it came first but belongs to the
-    last of them, and one that equals a button shadows it.
-    """
-    written = marks(page)
-    found = {text.lower(): "" for kind, text in written if kind is Kind.BUTTON}
-    found.update({text.lower(): "" for kind, text in written if kind is Kind.LINK})
-    if isinstance(page, ItemPage):
-        for group, values in page.product.options.items():
-            found.update(dict.fromkeys(values, group))
-    return found
+        return DonePage(item.product.asin, chosen, now.score.reward)

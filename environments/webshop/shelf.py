@@ -6,20 +6,32 @@ memory-mapped shop, so the bounds cost time, never correctness.
 
 from __future__ import annotations
 
+import hashlib
 import random
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from agentrl.environments.webshop.shop import Shop, open_shop
-
+from agentrl.environments.webshop.body import PER_PAGE, Card, Item, Listing
 from agentrl.environments.webshop.catalogue import Product
-from agentrl.environments.webshop.pages import Card
+from agentrl.environments.webshop.shop import Shop, open_shop
 
 FOUND_AT_MOST = 50
 """How many products a search of words finds."""
-_PRODUCTS = 4096
+_PRODUCTS = 1024
 _SEARCHES = 2048
 _LISTINGS = 64
+_PAGES = 1024
+
+
+class Found(NamedTuple):
+    """What a search finds."""
+
+    products: tuple[int, ...]
+    """Numbers in the shop, best first."""
+    key: str
+    """Equal for searches that find the same."""
 
 
 class Shelf:
@@ -28,13 +40,14 @@ class Shelf:
     def __init__(self, shop: Shop) -> None:
         """Put a shop behind the shelf."""
         self.shop = shop
-        self.product = lru_cache(maxsize=_PRODUCTS)(self._product)
-        self.card = lru_cache(maxsize=2 * _PRODUCTS)(self._card)
+        self.card = lru_cache(maxsize=8 * _PRODUCTS)(self._card)
+        self.item = lru_cache(maxsize=_PRODUCTS)(self._item)
+        self.listing = lru_cache(maxsize=_PAGES)(self._listing)
         self._ranked = lru_cache(maxsize=_SEARCHES)(self._rank)
         self._listed = lru_cache(maxsize=_LISTINGS)(self._list)
 
-    def find(self, words: tuple[str, ...], seed: str) -> tuple[int, ...]:
-        """Return the numbers of the products that a search finds, best first.
+    def find(self, words: tuple[str, ...], seed: str) -> Found:
+        """Return the products that a search finds.
 
         The first word may ask for a listing: `<r>` for any fifty products, `<a>`, `<c>` and `<q>`
         for all with an attribute, a category or a query.
@@ -45,27 +58,40 @@ class Shelf:
         """
         if words[0] == "<r>":
             number = len(self.shop.products)
-            return tuple(random.Random(seed).sample(range(number), min(FOUND_AT_MOST, number)))
+            picks = random.Random(f"webshop/any/{seed}/{words}").sample(
+                range(number), min(FOUND_AT_MOST, number)
+            )
+            return _found(picks)
         if words[0] in ("<a>", "<q>"):
             return self._listed(words[0], " ".join(words[1:]).strip())
         if words[0] == "<c>":
             return self._listed(words[0], words[1].strip() if len(words) > 1 else "")
         return self._ranked(" ".join(words))
 
-    def _product(self, number: int) -> Product:
-        return self.shop.products[number]
-
     def _card(self, number: int) -> Card:
-        product = self.product(number)
+        product = self.shop.products[number]
         return Card(product.asin, product.title, product.price_text)
 
-    def _rank(self, words: str) -> tuple[int, ...]:
-        return tuple(self.shop.index.search(words, FOUND_AT_MOST))
+    def _item(self, number: int, show_attributes: bool) -> Item:
+        return Item(self.shop.products[number], show_attributes)
 
-    def _list(self, kind: str, wanted: str) -> tuple[int, ...]:
+    def _listing(self, words: tuple[str, ...], seed: str, number: int) -> Listing:
+        products, _ = self.find(words, seed)
+        start = (number - 1) * PER_PAGE
+        cards = tuple(map(self.card, products[start : start + PER_PAGE]))
+        return Listing(number, len(products), cards)
+
+    def _rank(self, words: str) -> Found:
+        return _found(self.shop.index.search(words, FOUND_AT_MOST))
+
+    def _list(self, kind: str, wanted: str) -> Found:
         products = self.shop.products
         numbers = range(len(products))
-        return tuple(i for i in numbers if wanted in _labels(kind, products[i]))
+        return _found([i for i in numbers if wanted in _labels(kind, products[i])])
+
+
+def _found(products: Sequence[int]) -> Found:
+    return Found(tuple(products), hashlib.sha256(repr(products).encode()).hexdigest()[:16])
 
 
 def _labels(kind: str, product: Product) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from agentrl.environments.webshop.body import Card, Item, Listing
 from agentrl.environments.webshop.catalogue import read_products
 from agentrl.environments.webshop.pages import (
-    Card,
     DonePage,
     ItemPage,
     ResultsPage,
@@ -17,7 +17,6 @@ from agentrl.environments.webshop.pages import (
 )
 from agentrl.environments.webshop.render_html import click_address, render_html
 from agentrl.environments.webshop.render_text import render_rich, render_text
-from agentrl.environments.webshop.session import clickables
 
 GOAL = "Find me a <b>kettle</b> & a lamp"
 BLANKS = " \n\t\f\r"
@@ -88,13 +87,15 @@ def every_page(shop_folder, odd):
     pages = [
         SearchPage(GOAL),
         SearchPage(""),
-        ResultsPage(GOAL, words, 1, 12, cards),
-        ResultsPage(GOAL, words, 3, 12, ()),
+        ResultsPage(GOAL, words, Listing(1, 12, cards)),
+        ResultsPage(GOAL, words, Listing(3, 12, ())),
         DonePage("B0", {"size": "<b> & 'c' \"d\" é", "color": "red"}, 2 / 3),
     ]
     for product in (plain, odd):
-        pages.append(ItemPage(GOAL, words, 1, product, {}))
-        pages.append(ItemPage(GOAL, words, 1, product, {"size": "large"}, show_attributes=True))
+        pages.append(ItemPage(GOAL, words, 1, Item(product), {}))
+        pages.append(
+            ItemPage(GOAL, words, 1, Item(product, show_attributes=True), {"size": "large"})
+        )
         for name in ("Description", "Features", "Reviews", "Attributes"):
             pages.append(SubPage(GOAL, words, 1, product, {}, name))
     return pages
@@ -109,9 +110,9 @@ def test_visible_text_of_the_html_is_the_text(every_page):
 def test_html_has_a_control_for_all_that_can_be_clicked(every_page):
     for page in every_page:
         browser = Browser(render_html(page, "/shop/1"))
-        wanted = set(clickables(page)) - {"search"}
+        wanted = set(page.body.controls) - {"search"}
         found = browser.addresses()
-        links = {one.asin.lower() for one in getattr(page, "cards", ())}
+        links = {one.asin.lower() for one in getattr(page.body, "cards", ())}
         assert set(found) == wanted
         assert {name for name, address in found.items() if address != "form"} >= links
         assert all(a == "form" or a == click_address("/shop/1", n) for n, a in found.items())
@@ -120,16 +121,16 @@ def test_html_has_a_control_for_all_that_can_be_clicked(every_page):
 
 
 def test_chosen_values_and_visited_products_are_marked_in_html(odd):
-    page = ItemPage(GOAL, (), 1, odd, {"fit type": "three"})
+    page = ItemPage(GOAL, (), 1, Item(odd), {"fit type": "three"})
     radios = [a for _, a in Browser(render_html(page)).attributes if a.get("type") == "radio"]
     assert [one["value"] for one in radios if "checked" in one] == ["three"]
-    results = ResultsPage(GOAL, ("a",), 1, 1, (Card("B0", "t", "$1.0"),))
+    results = ResultsPage(GOAL, ("a",), Listing(1, 1, (Card("B0", "t", "$1.0"),)))
     links = [a for tag, a in Browser(render_html(results, "", {"B0"})).attributes if tag == "a"]
     assert [one["data-visited"] for one in links] == ["true"]
 
 
 def test_pictures_are_shown_only_when_asked_for(odd):
-    page = ItemPage(GOAL, (), 1, odd, {})
+    page = ItemPage(GOAL, (), 1, Item(odd), {})
     assert "example.com" not in render_html(page)
     assert odd.image in render_html(page, images=True)
 
@@ -157,20 +158,20 @@ def test_blank_texts_are_shown_as_the_original_shows_them(odd):
 
 
 def test_buttons_of_results_depend_on_the_page():
-    first, third = (ResultsPage("I", ("a",), number, 5, ()) for number in (1, 3))
-    assert list(clickables(first)) == ["back to search", "next >"]
-    assert list(clickables(third)) == ["back to search", "< prev", "next >"]
+    first, third = (ResultsPage("I", ("a",), Listing(number, 5, ())) for number in (1, 3))
+    assert list(first.body.controls) == ["back to search", "next >"]
+    assert list(third.body.controls) == ["back to search", "< prev", "next >"]
     assert "Page 3 (Total results: 5)" in render_text(third)
 
 
 def test_visited_products_look_clicked():
-    page = ResultsPage("I", ("a",), 1, 1, (Card("B0", "A lamp", "$1.0"),))
+    page = ResultsPage("I", ("a",), Listing(1, 1, (Card("B0", "A lamp", "$1.0"),)))
     assert "\n\n[button] B0 [button_]\nA lamp\n$1.0\n" in render_rich(page)
     assert "\n\n[clicked button] B0 [clicked button_]\nA lamp\n" in render_rich(page, {"B0"})
 
 
 def test_a_shared_value_keeps_its_first_place_and_belongs_to_the_last_group(odd):
-    found = clickables(ItemPage("I", (), 1, odd, {}))
+    found = Item(odd).controls
     names = list(found)
     assert names[:6] == [
         "back to search",
@@ -194,7 +195,7 @@ def clicked(page):
 
 
 def test_news_of_chosen_options_come_first_and_newest_page_position_on_top(odd):
-    page = ItemPage("I", ("a",), 1, odd, {"fit type": "three", "color": "red | blue"})
+    page = ItemPage("I", ("a",), 1, Item(odd), {"fit type": "three", "color": "red | blue"})
     assert clicked(page) == (["three", "red | blue"], ["red | blue", "three"])
     assert render_rich(page).startswith(
         "You have clicked three.\nYou have clicked red | blue.\nIns"
@@ -204,14 +205,14 @@ def test_news_of_chosen_options_come_first_and_newest_page_position_on_top(odd):
 def test_chosen_is_what_stands_quoted_in_the_address(odd):
     """Not ASCII, or with a quote: never; searched for in quotes: always; in two groups: in both."""
     unseen = {"color": "a1-wine\u00a0red", "fit type": 'a "quoted" one'}
-    assert clicked(ItemPage("I", ("a",), 1, odd, unseen)) == ([], [])
-    assert clicked(ItemPage("I", ("a", '"three"'), 1, odd, {})) == (["three"], ["three"])
-    assert clicked(ItemPage("I", ("a",), 1, odd, {"fit type": "two"}))[1] == ["two", "two"]
+    assert clicked(ItemPage("I", ("a",), 1, Item(odd), unseen)) == ([], [])
+    assert clicked(ItemPage("I", ("a", '"three"'), 1, Item(odd), {})) == (["three"], ["three"])
+    assert clicked(ItemPage("I", ("a",), 1, Item(odd), {"fit type": "two"}))[1] == ["two", "two"]
 
 
 def test_attributes_have_a_button_only_when_shown(odd):
-    assert "Attributes" not in render_text(ItemPage("I", (), 1, odd, {}))
-    page = ItemPage("I", (), 1, odd, {}, show_attributes=True)
+    assert "Attributes" not in render_text(ItemPage("I", (), 1, Item(odd), {}))
+    page = ItemPage("I", (), 1, Item(odd, show_attributes=True), {})
     assert "Reviews [SEP] Attributes [SEP] Buy Now" in render_text(page)
 
 
@@ -222,4 +223,4 @@ def test_done_page_shows_what_was_bought():
         '[SEP] B0 [SEP] options [SEP] {"color": "it\\u0027s \\u003cb\\u003e", "size": "l"}' in text
     )
     assert "Your score (min 0.0, max 1.0) [SEP] 0.75" in text
-    assert list(clickables(page)) == []
+    assert list(page.body.controls) == []

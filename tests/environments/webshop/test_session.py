@@ -69,22 +69,22 @@ def test_searching_works_on_every_page(session):
 
 def test_results_have_ten_to_a_page_and_empty_pages_follow(session):
     session.act("search[home]")
-    total = session.page.total
+    total = session.page.body.total
     assert total == 50
-    sizes = [len(session.page.cards)]
+    sizes = [len(session.page.body.cards)]
     for _ in range(6):
         assert session.act("click[next >]")
-        sizes.append(len(session.page.cards))
+        sizes.append(len(session.page.body.cards))
     assert sizes == [10, 10, 10, 10, 10, 0, 0]
-    assert session.page.number == 7
+    assert session.page.body.number == 7
     assert play(session, *["click[< prev]"] * 7) == [True] * 6 + [False]
-    assert session.page.number == 1
+    assert session.page.body.number == 1
 
 
 def test_words_nobody_knows_find_nothing(session):
     for words in (" ", "zzzzqqqq", "\ud800", "💥"):
         assert session.act(f"search[{words}]")
-        assert (session.page.total, session.page.cards) == (0, ())
+        assert (session.page.body.total, session.page.body.cards) == (0, ())
 
 
 def test_sub_pages_lead_back_to_the_product_with_its_options(session):
@@ -99,9 +99,9 @@ def test_sub_pages_lead_back_to_the_product_with_its_options(session):
 
 def test_leaving_a_product_loses_its_options_and_keeps_the_page(session):
     play(session, "search[home]", "click[next >]")
-    asin = session.page.cards[3].asin.lower()
+    asin = session.page.body.cards[3].asin.lower()
     play(session, f"click[{asin}]", "click[large]", "click[< prev]")
-    assert (session.page.number, session.situation.chosen) == (2, ())
+    assert (session.page.body.number, session.situation.chosen) == (2, ())
     assert f"[clicked button] {asin.upper()} [" in render_rich(
         session.page, session.situation.visited
     )
@@ -141,22 +141,22 @@ def test_an_option_with_brackets_can_be_clicked_only_by_hand(session):
 
 def test_listings_by_category_query_and_attribute(session):
     session.act("search[<c> garden]")
-    assert session.page.total == 65, "listings are not cut to fifty"
+    assert session.page.body.total == 65, "listings are not cut to fifty"
     session.act("search[<q> lamps for the home]")
-    assert session.page.total == 8
+    assert session.page.body.total == 8
     session.act("search[<a> easy clean]")
-    assert session.page.total == 65
+    assert session.page.body.total == 65
     for nothing in ("<c>", "<c> ", "<q>", "<a> no such thing", "<a>"):
         assert session.act(f"search[{nothing}]")
-        assert session.page.total == 0
+        assert session.page.body.total == 0
 
 
 def test_any_products_are_the_same_ones_all_episode(session):
     session.act("search[<r>]")
-    first = session.page.cards
-    assert session.page.total == 50
+    first = session.page.body.cards
+    assert session.page.body.total == 50
     play(session, "click[next >]", "click[< prev]")
-    assert session.page.cards == first
+    assert session.page.body.cards == first
 
 
 def test_keys_are_equal_exactly_when_the_situation_is(session):
