@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -106,18 +107,18 @@ def _clean(record: Mapping[str, Any], labels: _Labels) -> Product:
     prices, price_text = _prices(record.get("pricing"))
     options, images = _options(record.get("customization_options"))
     bullets = record.get("small_description", "")
-    name = _text(record, "name")
+    name = _loose(record["name"])
     if labels.instruction is not None and not labels.instruction_attributes:
         raise ValueError("its instruction asks for no attribute")
     fields = {
-        "asin": _text(record, "asin"),
+        "asin": _text(record["asin"]),
         "name": name,
         "title": name,
-        "description": record.get("full_description") or "",
-        "bullets": bullets if isinstance(bullets, list) else [bullets or ""],
-        "category": _text(record, "category"),
-        "query": _text(record, "query").lower().strip(),
-        "product_category": _text(record, "product_category"),
+        "description": _loose(record.get("full_description")),
+        "bullets": [_loose(one) for one in (bullets if isinstance(bullets, list) else [bullets])],
+        "category": _loose(record["category"]),
+        "query": _text(record["query"]).lower().strip(),
+        "product_category": _loose(record["product_category"]),
         "attributes": NO_ATTRIBUTES if labels.attributes is None else labels.attributes,
         "price_text": price_text,
         "prices": prices,
@@ -130,21 +131,29 @@ def _clean(record: Mapping[str, Any], labels: _Labels) -> Product:
     return msgspec.convert(fields, Product)
 
 
-def _text(record: Mapping[str, Any], field: str) -> str:
-    value = record[field]
+def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{field!r} is {value!r}, which is no text")
+        raise TypeError(f"{value!r} stands where a text should")
+    if not value.isascii():
+        value.encode()  # raises for halves of characters, which no file could hold
     return value
+
+
+def _loose(value: Any) -> str:
+    """Return a text, empty for null and NaN: what the makers of the catalogue did not find."""
+    return "" if value is None or value != value else _text(value)
 
 
 def _prices(pricing: str | None) -> tuple[tuple[float, ...], str]:
     """Return the price, or the ends of its range, and how the page writes it."""
-    if not pricing:
+    if not pricing or pricing != pricing:
         return (MISSING_PRICE,), f"${MISSING_PRICE}"
     parts = pricing.split("$")[1:3]
     if not parts:
         raise ValueError(f"the price {pricing!r} has no dollar sign")
     prices = tuple(float(Decimal(_NOT_IN_A_NUMBER.sub("", part))) for part in parts)
+    if not all(map(isfinite, prices)):
+        raise ValueError("its price is beyond all numbers")
     return prices, " to ".join(f"${price}" for price in prices)
 
 
@@ -157,12 +166,12 @@ def _options(groups: Any) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
             continue
         values = [(_option_value(content), content.get("image") or "") for content in contents]
         images.update(values)
-        options[group.lower()] = tuple(value for value, _ in values)
+        options[_text(group).lower()] = tuple(value for value, _ in values)
     return options, images
 
 
 def _option_value(content: Mapping[str, Any]) -> str:
-    return _text(content, "value").strip().replace("/", " | ").lower()
+    return _text(content["value"]).strip().replace("/", " | ").lower()
 
 
 def _read_labels(files: Sources) -> dict[str, msgspec.Raw]:

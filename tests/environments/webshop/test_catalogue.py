@@ -107,10 +107,11 @@ def test_a_product_is_cleaned(write_catalogue: WriteCatalogue) -> None:
         ("$1$2$3", (1.0, 2.0), "$1.0 to $2.0"),
         ("", (100.0,), "$100.0"),
         (None, (100.0,), "$100.0"),
+        (float("nan"), (100.0,), "$100.0"),
     ],
 )
 def test_prices(
-    write_catalogue: WriteCatalogue, pricing: str | None, prices: tuple[float, ...], text: str
+    write_catalogue: WriteCatalogue, pricing: Any, prices: tuple[float, ...], text: str
 ) -> None:
     product = only(write_catalogue(record(pricing=pricing)))
     assert (product.prices, product.price_text) == (prices, text)
@@ -123,6 +124,18 @@ def test_fields_that_may_be_missing(write_catalogue: WriteCatalogue) -> None:
     assert (product.prices, product.options, product.image) == ((100.0,), {}, "")
     assert (product.description, product.bullets) == ("", ("",))
     assert product.attributes == ("DUMMY_ATTR",)
+
+
+def test_texts_that_were_not_found_are_empty(write_catalogue: WriteCatalogue) -> None:
+    nothing = float("nan")
+    folder = write_catalogue(
+        record(name=None, full_description=nothing, product_category=None, category=nothing),
+        record("B2", small_description=[None, "Red"]),
+    )
+    first, second = read_products(folder)
+    texts = (first.name, first.title, first.description, first.product_category, first.category)
+    assert texts == ("", "", "", "", "")
+    assert second.bullets == ("", "Red")
 
 
 def test_one_bullet_as_text_and_none_at_all(write_catalogue: WriteCatalogue) -> None:
@@ -150,7 +163,10 @@ def test_bad_and_repeated_numbers_are_left_out(write_catalogue: WriteCatalogue) 
     [
         (without("asin"), "record 2 is damaged: it has no 'asin'"),
         (without("query"), "record 2 is damaged: it has no 'query'"),
-        (record("B2", name=None), "'name' is None"),
+        (record("B2", name=7), "7 stands where a text should"),
+        (record("B2", name="\ud800"), "surrogates not allowed"),
+        (record("B2", pricing="$" + "9" * 400), "beyond all numbers"),
+        (record("B2", query=None), "None stands where a text should"),
         (record("B2", pricing="twelve"), "no dollar sign"),
         (record("B2", pricing="$$"), "its price is no number"),
         (record("B2", pricing=12.5), "record 2 is damaged"),
