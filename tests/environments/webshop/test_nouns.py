@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,10 +15,11 @@ from agentrl.errors import ConfigError, MissingExtraError
 def test_the_table_has_every_name_of_the_small_set(official_folder: Path) -> None:
     tag = tagger_named()
     names = [product.name for product in read_products(official_folder)]
-    # A hash of all nouns: the table is data, and the recorded rewards rest on it.
-    guessed = sum(tuple(guess(name, frozenset())) == tuple(tag(name)) for name in names)
-    assert guessed < 300
-    assert sum(bool(tag(name)) for name in names) == len(names)
+    digest = hashlib.sha256("\n".join(" ".join(tag(name)) for name in names).encode())
+    # The table is data: the recorded rewards rest on it, so it must not change unseen.
+    assert digest.hexdigest()[:16] == "64cc646823ab0105"
+    # Context decides in the table, so it is not what the word list alone would say.
+    assert sum(list(tag(name)) != guess(name, frozenset()) for name in names) > 500
 
 
 def test_nouns_are_lower_case_in_order_and_repeated() -> None:

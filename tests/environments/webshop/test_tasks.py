@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentrl.environments.webshop.tasks import RANGES, webshop_tasks
+from agentrl.environments.webshop.tasks import RANGES, catalogue_goals, webshop_tasks
 from agentrl.errors import ConfigError, DataError, TaskError
 from agentrl.tasks import TaskSet
 
@@ -127,11 +127,17 @@ def test_tasks_are_made_once_per_process(official_folder: Path) -> None:
     assert webshop_tasks(official_folder) is not webshop_tasks(official_folder, price_seed=1)
 
 
-def test_a_task_knows_the_price_of_every_product(ours: TaskSet) -> None:
+def test_a_task_knows_the_price_of_every_product(official_folder: Path, ours: TaskSet) -> None:
+    theirs = webshop_tasks(official_folder, protocol="verl_agent").at("valid", 0).data
     task = ours.at("train", 0).data
-    assert task.price_seed == 0
-    for other in every(ours, "test")[:20]:
-        assert other.prices.of is not None
+    shop, _, _ = catalogue_goals(official_folder.resolve(), "synthetic")
+    for product in shop.products:
+        low, high = min(product.prices), max(product.prices)
+        assert low <= task.price_of(product) <= high
+        assert low <= theirs.price_of(product) <= high
+    asked = [one for split in ours.splits for one in every(ours, split)]
+    for one in asked:
+        assert one.goal.price_upper > one.price_of(shop.products.by_asin(one.goal.asin))
 
 
 def test_price_variants_are_the_same_goals_with_other_bounds(
