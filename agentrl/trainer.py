@@ -154,9 +154,9 @@ class Trainer:
 
     async def _interruptible(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
         """Return what a coroutine returns, or None when Ctrl-C stopped it."""
-        self._playing = asyncio.ensure_future(coroutine)
+        self._playing = playing = asyncio.ensure_future(coroutine)
         try:
-            return await self._playing
+            return await playing
         except asyncio.CancelledError:
             if self.stopping:
                 return None

@@ -13,7 +13,7 @@ import yaml
 
 from agentrl.config import PolicyConfig
 from agentrl.errors import ConfigError
-from agentrl.learner.policy import load_policy, load_tokenizer, untied
+from agentrl.learner.policy import load_policy, load_tokenizer, resolve_model, untied
 from agentrl.pretrain.demonstrations import Demonstrator, Supply
 from agentrl.pretrain.recipe import Recipe, Stage, World
 from agentrl.pretrain.tokenizer import grow_tokenizer, train_tokenizer
@@ -85,7 +85,7 @@ def _start(
         tokenizer = train_tokenizer(_texts(supplies, seed), stage.vocabulary)
         model = build_model(recipe.shape, tokenizer, seed)
     else:
-        tokenizer = load_tokenizer(before)
+        tokenizer = load_tokenizer(resolve_model(before))
         model = load_policy(PolicyConfig(model=before)).model
         if stage.vocabulary is not None and stage.vocabulary > len(tokenizer):
             tokenizer = grow_tokenizer(tokenizer, _texts(supplies, seed), stage.vocabulary)
