@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agentrl.environments.alfworld import LEVELS, Engine, Planner, SearchExpert, generate
+from agentrl.environments.alfworld import (
+    LEVELS,
+    AlfWorld,
+    Engine,
+    Planner,
+    SearchExpert,
+    generate,
+    planner,
+)
 from agentrl.environments.alfworld.game import OLDER
 from agentrl.environments.alfworld.memory import Memory, read_goal
 from agentrl.environments.alfworld.parse import parse_game
@@ -180,3 +188,43 @@ def test_planner_is_as_short_as_the_official_walkthroughs(official_rows):
     for row in official_rows("valid_train"):
         engine = Engine(parse_game(row["pddl_problem"], row["goal"]))
         assert len(plan(engine) or []) == len(row["walkthrough"]), row["id"]
+
+
+@pytest.mark.parametrize("expert", ["search", "planner"])
+def test_asking_twice_costs_nothing(expert, monkeypatch):
+    """Neither the same question again nor, for the planner, a situation that was met before."""
+    env = AlfWorld(difficulty=6, expert=expert)
+    _, info = env.reset(options={"task": "valid/3"})
+    decided = count_decisions(monkeypatch)
+    assert {env.expert_action() for _ in range(5)} == {info["expert_action"]}
+    assert decided == []
+
+
+def test_a_situation_met_before_has_its_plan(monkeypatch):
+    env = AlfWorld(difficulty=6, expert="planner")
+    _, info = env.reset(options={"task": "valid/4"})
+    decided = count_decisions(monkeypatch)
+    for _ in range(3):
+        _, _, _, _, info = env.step("look")
+        _, _, _, _, info = env.step("nonsense")
+    assert decided == []
+    there, back = [c for c in info["admissible_actions"] if c.startswith("go to ")][:2]
+    for action in (there, back, there, back, there):
+        _, _, _, _, info = env.step(action)
+    assert len(decided) <= 2
+    # Another episode of the same game, on another environment.
+    met = len(decided)
+    other = AlfWorld(difficulty=6, expert="planner")
+    other.reset(options={"task": "valid/4"})
+    other.step(there)
+    other.step(back)
+    assert len(decided) == met
+
+
+def count_decisions(monkeypatch):
+    """Note each time that an expert has to think."""
+    decided = []
+    search, planned = SearchExpert._decide, planner._make_plan
+    monkeypatch.setattr(SearchExpert, "_decide", lambda self: decided.append(1) or search(self))
+    monkeypatch.setattr(planner, "_make_plan", lambda engine: decided.append(1) or planned(engine))
+    return decided

@@ -10,6 +10,7 @@ import pytest
 from agentrl.environments.alfworld import LEVELS, Engine, Level, generate, split_game
 from agentrl.environments.alfworld.export import to_pddl
 from agentrl.environments.alfworld.game import TaskType, members
+from agentrl.environments.alfworld.official import KNOWN_DIGESTS, official
 from agentrl.environments.alfworld.parse import parse_game
 from agentrl.environments.alfworld.planner import plan
 from agentrl.environments.alfworld.tasks import generated_tasks
@@ -150,3 +151,36 @@ def test_impossible_requests_are_explained():
         generated_tasks(())
     with pytest.raises(TaskError, match="unknown split 'tests'; did you mean 'test'"):
         split_game(1, "tests", 0)
+
+
+def test_every_generated_object_lies_in_one_receptacle_and_is_no_light_switch():
+    """What keeps generated games and official ones apart; see the next test."""
+    assert "lightswitch" not in object_kinds()
+    for level in LEVELS:
+        for seed in SEEDS:
+            game = generate(level, seed)
+            inside = [item for contents in game.start.contents for item in contents]
+            assert sorted(inside) == list(range(len(game.objects)))
+
+
+@pytest.mark.slow
+def test_generated_games_are_never_official_ones(official_rows):
+    """Every official room has a light switch, which lies in no receptacle; no generated one has."""
+    official_hashes = set()
+    for name in KNOWN_DIGESTS:
+        split = official().splits[name]
+        for task in split:
+            game = split.game(task)
+            assert "lightswitch 1" in game.objects
+            assert len({item for inside in game.start.contents for item in inside}) < len(
+                game.objects
+            )
+            official_hashes.add(game.layout_hash)
+    assert len(official_hashes) == 3893
+    generated = {
+        split_game(tuple(LEVELS), split, index).layout_hash
+        for split, count in (("train", 18_500), ("valid", 500), ("test", 1000))
+        for index in range(count)
+    }
+    assert len(generated) > 19_000
+    assert not official_hashes & generated
