@@ -96,8 +96,9 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[:cut])
+        # Before the client can be done with it, so that a test that asks finds it.
         host.sent.append(cut)
+        self.wfile.write(body[:cut])
         if cut < len(body) and host.hold is not None:
             self.wfile.flush()
             host.hold.wait(60)

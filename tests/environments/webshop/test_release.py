@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import agentrl
 from agentrl.data import Fetched, Silent, get, source
 from agentrl.environments.webshop import release
 from agentrl.errors import DataError
@@ -111,3 +112,23 @@ def test_what_is_here() -> None:
     assert human.state in ("verified", "unverified")
     if products.state == "unverified":
         assert "the same 1,000 products in the same order" in products.note
+
+
+@pytest.mark.needs_data
+def test_what_was_packed_is_played(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("AGENTRL_CACHE", str(tmp_path / "cache"))
+    here = Path(os.environ["AGENTRL_DATA"]) / "webshop_small"
+    if not here.is_dir():
+        pytest.skip("needs the small WebShop set")
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, stand_in in zip(FILES, ("", "", "items_human_ins_1000.json"), strict=True):
+        found = (here / f"{stand_in or name}{end}" for end in ("", ".xz"))
+        file = next(path for path in found if path.is_file())
+        content = file.read_bytes()
+        (own / name).write_bytes(lzma.decompress(content) if file.suffix == ".xz" else content)
+    report = get(source("webshop"), root=tmp_path, origin=str(own), unverified=True)
+    env = agentrl.make("webshop", data=report.folder, split="train")
+    observation, info = env.reset(seed=1)
+    assert "Instruction" in observation
+    assert info["available_actions"]["has_search_bar"]
