@@ -82,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         host = self.host
         cut = host.cuts.pop(0) if host.cuts and body else len(body)
+        # Before the client can be done with it, so that a test that asks finds it.
+        host.sent.append(cut)
         self.send_response(status)
         if host.etag:
             self.send_header("ETag", host.etag)
@@ -96,8 +98,6 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        # Before the client can be done with it, so that a test that asks finds it.
-        host.sent.append(cut)
         self.wfile.write(body[:cut])
         if cut < len(body) and host.hold is not None:
             self.wfile.flush()
