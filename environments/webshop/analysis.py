@@ -5,7 +5,6 @@ Words by Unicode's rules, no possessive, lower case, without the 33 stop words, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 from agentrl.environments.webshop.porter import stem
@@ -20,16 +19,13 @@ _POSSESSIVES = tuple(mark + letter for mark in "'\u2019\uff07" for letter in "sS
 _DOTTED_CAPITAL_I = "\u0130"
 
 
-def analyse(text: str) -> Iterator[str]:
-    """Yield the terms of a text, in order and as often as they occur.
+def analyse(text: str) -> list[str]:
+    """Return the terms of a text, in order and as often as they occur.
 
     The time is linear in the text; any string will do, control characters and halves of surrogate
     pairs included.
     """
-    for word in cut(text):
-        term = term_of(word)
-        if term is not None:
-            yield term
+    return [term for term in map(term_of, cut(text)) if term is not None]
 
 
 @lru_cache(maxsize=1 << 15)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ class IndexBuilder:
         self._drafts = folder / "blocks"
         self._drafts.mkdir(parents=True)
         self._block_tokens = block_tokens
-        self._vocabulary: dict[str, int] = {}
+        self._vocabulary: defaultdict[str, int] = defaultdict()
+        self._vocabulary.default_factory = self._vocabulary.__len__
         self._names: list[str] = []
         self._lengths = array("I")
         self._tokens = array("I")
@@ -77,10 +79,9 @@ class IndexBuilder:
             name: Decides between documents of equal score: the lesser wins.
             text: What is searched.
         """
-        vocabulary = self._vocabulary
-        before = len(self._tokens)
-        self._tokens.extend(vocabulary.setdefault(t, len(vocabulary)) for t in analyse(text))
-        self._lengths.append(len(self._tokens) - before)
+        terms = analyse(text)
+        self._tokens.extend(map(self._vocabulary.__getitem__, terms))
+        self._lengths.append(len(terms))
         self._names.append(name)
         if len(self._tokens) >= self._block_tokens:
             self._flush()

@@ -53,8 +53,8 @@ def exhaustive(postings: Postings, terms: list[Term]) -> tuple[Documents, NDArra
     impacts = np.concatenate([postings.impacts[t.start : t.end] for t in terms])
     weights = np.repeat([t.weight for t in terms], [t.end - t.start for t in terms])
     scores = term_scores(weights, postings.ratios[impacts])
-    sums: NDArray[np.float64] = np.bincount(documents, scores)
-    found: NDArray[np.integer[Any]] = np.flatnonzero(sums)
+    sums = np.bincount(documents, scores).astype(np.float64, copy=False)
+    found: Documents = np.flatnonzero(sums)
     return found, sums[found]
 
 

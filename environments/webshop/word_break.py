@@ -1,14 +1,16 @@
 """Cut text into words as Lucene's StandardTokenizer does.
 
-The boundaries are Unicode's (UAX #29); each CJK character is a word, and each emoji sequence. A text is first written as a string of class signs, one per character; the grammar is a regular
-expression over that string. Signs: `A` letter, `a` letter that is also an emoji, `G` Hangul, `h`
-Hebrew letter, `0` and `N` digit, `K` Katakana, `_` connector, `:` within words, `,` within numbers,
-`.` within both, `'` and `"` quotes, `C` Han, `H` Hiragana, `S` and `s` South-East Asian letter and
-sign, `J` emoji, `B` emoji that takes a skin tone, `M` skin tone, `R` regional indicator, `#` keycap
-base, `k` keycap, `g` and `c` tag and its end, `v` and `t` emoji and text presentation, `z` joiner,
-`x` any other extender. The grammar equals the tokenizer's own automaton, state by state.
+The boundaries are Unicode's (UAX #29); each CJK character is a word, and each emoji sequence. A
+text is first written as a string of class signs, one per character; the grammar is a regular
+expression over that string. It equals the tokenizer's own automaton, state by state, and its
+quantifiers are possessive, so that no text makes it run through the same place twice.
 
-Quantifiers are possessive, so that no text makes the expression run through it twice.
+Signs: `A` letter, `a` letter that is also an emoji, `G` Hangul, `h` Hebrew letter, `0` and `N`
+digit, `K` Katakana, `_` connector, `:` within words, `,` within numbers, `.` within both, `'` and
+`"` quotes, `C` Han, `H` Hiragana, `S` and `s` South-East Asian letter and sign, `J` emoji, `B`
+emoji that takes a skin tone, `M` skin tone, `R` regional indicator, `#` keycap base, `k` keycap,
+`g` and `c` tag and its end, `v` and `t` emoji and text presentation, `z` joiner, `x` any other
+extender.
 """
 
 from __future__ import annotations
@@ -50,16 +52,37 @@ _TOKEN = re.compile(
 )
 
 
-def cut(text: str) -> Iterator[str]:
-    """Yield the words of a text, in order, as they are written."""
-    signs = text.translate(_signs())
+_PART = r"(?:[A-Za-z]++(?:[:.'][A-Za-z]++)*+|[0-9]++(?:[,;.'][0-9]++)*+)++"
+_ASCII_TOKEN = re.compile(rf"(?<!_)_*+{_PART}(?:_++{_PART})*+_*+")
+"""The same grammar, of what is left of it when all characters are ASCII."""
+
+_span = re.Match.span
+
+
+def cut(text: str) -> list[str]:
+    """Return the words of a text, in order, as they are written."""
+    if text.isascii():
+        words: list[str] = _ASCII_TOKEN.findall(text)
+        signs = None
+    else:
+        signs = text.translate(_signs())
+        if "_" in signs:
+            return list(_cut_with_care(text, signs))
+        words = [text[start:end] for start, end in map(_span, _TOKEN.finditer(signs))]
+    if len(text) > MAX_UNITS // 2 and max(map(len, words), default=0) > MAX_UNITS // 2:
+        return list(_cut_with_care(text, signs or text.translate(_signs())))
+    return words
+
+
+def _cut_with_care(text: str, signs: str) -> Iterator[str]:
+    """Yield the words of a text that may have some beyond `MAX_UNITS`, or connectors alone."""
     position = 0
     for match in _TOKEN.finditer(signs):
         start, end = match.span()
         if match.lastgroup == "junk":
             is_plain = signs.count("_", start, end) == end - start
         else:
-            is_plain = end - start <= MAX_UNITS // 2 or utf16_length(text[start:end]) <= MAX_UNITS
+            is_plain = utf16_length(text[start:end]) <= MAX_UNITS
             if is_plain:
                 yield text[start:end]
         if not is_plain:
