@@ -60,7 +60,7 @@ class Body:
     def __init__(self, marks: Iterable[Mark]) -> None:
         """Take the marks in reading order."""
         self._marks = tuple(marks)
-        self.shown = tuple(mark for mark in self._marks if _shows(mark.text))
+        self.shown = tuple(mark for mark in self._marks if is_shown(mark.text))
 
     @cached_property
     def text(self) -> str:
@@ -149,7 +149,7 @@ def rich_line(mark: Mark, clicked: bool = False) -> str:
     word = "clicked button" if clicked else "button"
     match mark.kind:
         case Kind.TEXT:
-            return mark.text if mark.text.strip(_BLANKS) else " "
+            return text_line(mark.text)
         case Kind.BUTTON:
             return f"[button] {mark.text} [button_]"
         case Kind.LINK:
@@ -158,6 +158,11 @@ def rich_line(mark: Mark, clicked: bool = False) -> str:
             return f"  [{word}] {mark.text} [{word}_]"
 
 
-def _shows(words: str) -> bool:
+def text_line(words: str) -> str:
+    """Return a text as mode `text_rich` shows it: unchanged, but blanks alone as one."""
+    return words if words.strip(_BLANKS) else " "
+
+
+def is_shown(words: str) -> bool:
     """Return whether the original shows a text: not if empty, nor blank with a line end in it."""
     return bool(words) and ("\n" not in words or bool(words.strip(_BLANKS)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from agentrl.environments.webshop.body import SEPARATOR, Body, Kind, rich_line, text
+from agentrl.environments.webshop.body import SEPARATOR, Kind, is_shown, rich_line, text_line
 from agentrl.environments.webshop.pages import (
     ItemPage,
     Page,
@@ -16,8 +16,8 @@ from agentrl.environments.webshop.pages import (
 
 def render_text(page: Page) -> str:
     """Return mode `text`: all that is written, joined by ` [SEP] `."""
-    above = Body(map(text, head(page))).text
-    return f"{above}{SEPARATOR}{page.body.text}" if above else page.body.text
+    above = [words.strip() for words in head(page) if is_shown(words)]
+    return SEPARATOR.join([*above, page.body.text])
 
 
 def render_rich(page: Page, visited: Set[str] = frozenset()) -> str:
@@ -27,7 +27,7 @@ def render_rich(page: Page, visited: Set[str] = frozenset()) -> str:
         page: The page.
         visited: The numbers (`asin`) of products already opened; their links look clicked.
     """
-    above = Body(map(text, head(page))).rich
+    above = "".join([f"{text_line(words)}\n" for words in head(page) if is_shown(words)])
     clicked = _clicked(page, visited)
     if not clicked:
         return above + page.body.rich
