@@ -16,7 +16,7 @@ import hashlib
 import shutil
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,10 @@ class IndexBuilder:
             name: Decides between documents of equal score: the lesser wins.
             text: What is searched.
         """
-        terms = analyse(text)
+        self.add_terms(name, analyse(text))
+
+    def add_terms(self, name: str, terms: Sequence[str]) -> None:
+        """Add the next document, which is analysed already."""
         self._tokens.extend(map(self._vocabulary.__getitem__, terms))
         self._lengths.append(len(terms))
         self._names.append(name)
