@@ -100,7 +100,7 @@ class WebShop(TextEnv):
             price_variants=price_variants,
         )
         super().__init__(split=split, max_turns=max_turns, render_mode=render_mode)
-        self._shelf = shelf_of(data_folder(data).resolve())
+        self.shelf = shelf_of(data_folder(data).resolve())
         self._mode = mode
         self._expert_name = expert
         self._tagger = tagger_named(tagger)
@@ -178,7 +178,7 @@ class WebShop(TextEnv):
         goal, tagger = data.goal, self._tagger
         self._goal_text = goal.text
         self._session = Session(
-            self._shelf,
+            self.shelf,
             goal.text,
             lambda product, chosen: score(goal, product, chosen, data.price_of(product), tagger),
             seed=task.id,
@@ -186,7 +186,7 @@ class WebShop(TextEnv):
         if self._expert_name == "search":
             self._expert = Shopper(goal.text)
         elif self._expert_name == "oracle":
-            self._expert = Oracle(self._shelf, goal)
+            self._expert = Oracle(self.shelf, goal)
 
     def _render(self) -> str:
         page, visited = self.session.page, self.session.situation.visited

@@ -16,7 +16,6 @@ _PRICE = re.compile(r",? and price lower than (\d{1,9}\.\d\d) dollars$")
 _OPENING = "Find me "
 _WITH, _AND, _IS = " with ", ", and ", ": "
 _NOT_SEARCHABLE = re.compile(r"[\[\]\s]")
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +70,6 @@ def read_wish(instruction: str) -> Wish:
 def searchable(text: str) -> str:
     """Return a text as words for `search[…]`: lower case, on one line, without brackets."""
     return " ".join(_NOT_SEARCHABLE.sub(" ", text.lower()).split())
-
-
-def words_of(text: str) -> frozenset[str]:
-    """Return the words of a text, lower case."""
-    return frozenset(_WORD.findall(text.lower()))
 
 
 def _split_options(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
