@@ -21,7 +21,7 @@ templates, models or reward shaping. Actions are model output: hostile text must
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
@@ -134,6 +134,22 @@ class TextEnv(gymnasium.Env[str, str]):
         The name is the split's with `agentrl.tasks.panel_digest` of its contents.
         """
         return {}
+
+    @classmethod
+    def browser_app(cls, make: Callable[[], Any], **settings: Any) -> Any:
+        """Return an ASGI application in which a person plays in a browser, or None for none.
+
+        `agentrl play NAME --browser` serves it. It keeps its own sessions, each with an environment
+        from `make`.
+
+        Args:
+            make: Returns a fresh environment, made with the options that the person gave.
+            settings: `task` (its id, or None to draw one), `seed` (of the draw, or None), `hosts`
+                (the names a request may be sent to) and `record` (None, or a function to be given
+                the `Trajectory` of each finished episode).
+        """
+        del make, settings
+        return None
 
     def admissible_actions(self) -> list[str] | None:
         """Return the actions that would do something now, or None where they cannot be listed."""

@@ -1,16 +1,18 @@
-"""`agentrl play`: a person plays an environment in the terminal, or a program through a pipe."""
+"""`agentrl play`: a person plays in the terminal or a browser, or a program through a pipe."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentrl.errors import AgentRLError
+from agentrl.errors import AgentRLError, ConfigError
 from agentrl.options import read_options
 
 if TYPE_CHECKING:
+    from agentrl.check.subject import Subject
     from agentrl.cli.speaker import Speaker
     from agentrl.env import TextEnv
 
@@ -41,20 +43,45 @@ def play(
     ] = False,
     model: Annotated[str, typer.Option(help="The model whose prompts are shown.")] = "tiny",
     seed: Annotated[int | None, typer.Option(help="Seeds the task drawn and the episode.")] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Serve pages to play on, where it has them.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The browser's pages: address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The browser's pages: port; 0 takes a free one.")] = 0,
+    save: Annotated[
+        Path | None, typer.Option(help="With --browser: folder to add finished episodes to.")
+    ] = None,
 ) -> None:
     """Play an environment yourself, and see what a model would be shown."""
     from agentrl.check.subject import Subject
-    from agentrl.cli.speaker import Speaker
 
     subject = Subject(name, split, read_options(options or (), "--set"))
+    if browser:
+        from agentrl.cli.browser import serve
+
+        if show_prompt or format_name != "plain":
+            raise ConfigError("--format and --show-prompt are for the terminal, not for --browser")
+        serve(subject, task=task, seed=seed, host=host, port=port, save=save)
+        return
+    if save is not None:
+        raise ConfigError("--save needs --browser")
+    _play_in_terminal(subject, task, seed, (format_name, model, show_prompt))
+
+
+def _play_in_terminal(
+    subject: Subject, task: str | None, seed: int | None, shown: tuple[str, str, bool]
+) -> None:
+    from agentrl.cli.speaker import Speaker
+
     env = subject.make()
     observation, info = env.reset(seed=seed, options={"task": task} if task is not None else None)
     guided = subject.make_with_expert(info["task_id"])
     if guided is not None:
         env = guided
         observation, info = env.reset(seed=seed, options={"task": info["task_id"]})
+    format_name, model, show_prompt = shown
     speaker = Speaker(format_name, model, with_prompt=show_prompt)
-    print(f"{name}, task {info['task_id']}. Type ?, !, :prompt, :help or an action.\n")
+    print(f"{subject.name}, task {info['task_id']}. Type ?, !, :prompt, :help or an action.\n")
     Game(env, speaker, show_prompt).run(observation, info)
 
 

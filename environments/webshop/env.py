@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +25,7 @@ from agentrl.environments.webshop.session import Session
 from agentrl.environments.webshop.shelf import shelf_of
 from agentrl.environments.webshop.tasks import Protocol, webshop_tasks
 from agentrl.environments.webshop.wish import read_wish
-from agentrl.errors import ConfigError, did_you_mean
+from agentrl.errors import ConfigError, MissingExtraError, did_you_mean
 from agentrl.tasks import Task
 
 Mode = Literal["text_rich", "text", "html"]
@@ -86,19 +88,10 @@ class WebShop(TextEnv):
         _check("mode", mode, get_args(Mode))
         if expert is not None:
             _check("expert", expert, get_args(ExpertName))
-        for name, number in (
-            ("previous_observations", previous_observations),
-            ("previous_actions", previous_actions),
-        ):
-            if not isinstance(number, int) or number < 0:
-                raise ConfigError(f"{name} must be a whole number from 0, not {number!r}")
-        self.tasks = webshop_tasks(
-            data,
-            protocol=protocol,
-            goals=goals,
-            price_seed=price_seed,
-            price_variants=price_variants,
-        )
+        _check_number("previous_observations", previous_observations)
+        _check_number("previous_actions", previous_actions)
+        varied = {"price_seed": price_seed, "price_variants": price_variants}
+        self.tasks = webshop_tasks(data, protocol=protocol, goals=goals, **varied)
         super().__init__(split=split, max_turns=max_turns, render_mode=render_mode)
         self.shelf = shelf_of(data_folder(data).resolve())
         self._mode = mode
@@ -109,6 +102,19 @@ class WebShop(TextEnv):
         self._actions: tuple[str, ...] = ()
         self._session: Session | None = None
         self._expert: Expert | None = None
+
+    @classmethod
+    def browser_app(cls, make: Callable[[], Any], **settings: Any) -> Any:
+        """Return the shop as web pages; see `agentrl.env.TextEnv.browser_app`.
+
+        Raises:
+            MissingExtraError: Starlette is not installed.
+        """
+        if find_spec("starlette") is None:
+            raise MissingExtraError("starlette", "webshop", "playing in a browser")
+        from agentrl.environments.webshop.browser import shop_app
+
+        return shop_app(make, **settings)
 
     @property
     def session(self) -> Session:
@@ -225,6 +231,11 @@ class WebShop(TextEnv):
         if bought is not None:
             info["reward_parts"] = bought.parts()
         return info
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int) or value < 0:
+        raise ConfigError(f"{name} must be a whole number from 0, not {value!r}")
 
 
 def _check(option: str, value: object, known: tuple[str, ...]) -> None:
