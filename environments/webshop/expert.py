@@ -82,7 +82,7 @@ class Shopper:
     the options asked for, it settles for the best of them.
     """
 
-    def __init__(self, instruction: str, *, patience: int = 3, pages: int = 1) -> None:
+    def __init__(self, instruction: str, *, patience: int = 5, pages: int = 1) -> None:
         """Read the instruction.
 
         Args:

@@ -133,14 +133,14 @@ def test_experts_recover_from_whatever_happened(shop_folder):
 
 
 def test_how_well_the_experts_do_on_the_official_set(official_folder):
-    for expert, least in (("search", 0.9), ("oracle", 0.98)):
+    for expert, least in (("search", 0.85), ("oracle", 0.97)):
         env = WebShop(data=official_folder, split="test", expert=expert, mode="text")
         wins = 0
-        for task in list(env.tasks.ids("test"))[:100]:
+        for task in list(env.tasks.ids("test"))[::7]:
             _, info = env.reset(options={"task": task})
             while "expert_action" in info:
                 _, _, _, truncated, info = env.step(info["expert_action"])
                 if truncated:
                     break
             wins += info["success"]
-        assert wins >= 100 * least
+        assert wins >= least * len(env.tasks.ids("test")) / 7
