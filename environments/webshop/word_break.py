@@ -56,6 +56,9 @@ _PART = r"(?:[A-Za-z]++(?:[:.'][A-Za-z]++)*+|[0-9]++(?:[,;.'][0-9]++)*+)++"
 _ASCII_TOKEN = re.compile(rf"(?<!_)_*+{_PART}(?:_++{_PART})*+_*+")
 """The same grammar, of what is left of it when all characters are ASCII."""
 
+_JUNK = re.compile("[_xtkvgc]++")
+_JOINERS = "z" * MAX_UNITS
+
 _span = re.Match.span
 
 
@@ -66,7 +69,7 @@ def cut(text: str) -> list[str]:
         signs = None
     else:
         signs = text.translate(_signs())
-        if "_" in signs:
+        if "_" in signs or _JOINERS in signs:
             return list(_cut_with_care(text, signs))
         words = [text[start:end] for start, end in map(_span, _TOKEN.finditer(signs))]
     if len(text) > MAX_UNITS // 2 and max(map(len, words), default=0) > MAX_UNITS // 2:
@@ -77,7 +80,9 @@ def cut(text: str) -> list[str]:
 def _cut_with_care(text: str, signs: str) -> Iterator[str]:
     """Yield the words of a text that may have some beyond `MAX_UNITS`, or connectors alone."""
     position = 0
-    for match in _TOKEN.finditer(signs):
+    # Each joiner of a long run would look for an emoji at its end.
+    matches = iter(()) if _JOINERS in signs else _TOKEN.finditer(signs)
+    for match in matches:
         start, end = match.span()
         if match.lastgroup == "junk":
             is_plain = signs.count("_", start, end) == end - start
@@ -86,23 +91,30 @@ def _cut_with_care(text: str, signs: str) -> Iterator[str]:
             if is_plain:
                 yield text[start:end]
         if not is_plain:
-            yield from _cut_by_window(text, signs, position)
-            return
+            break
         position = end
+    yield from _cut_by_window(text, signs, position)
 
 
 def _cut_by_window(text: str, signs: str, position: int) -> Iterator[str]:
     """Yield the words from a position on, looking no farther than `MAX_UNITS` at a time."""
+    has_pairs = utf16_length(text) > len(text)
     while position < len(text):
         limit = position + MAX_UNITS
-        while utf16_length(text[position:limit]) > MAX_UNITS:
+        while has_pairs and utf16_length(text[position:limit]) > MAX_UNITS:
             limit -= 1
         match = _TOKEN.match(signs, position, limit)
         if match and match.lastgroup != "junk":
             yield text[position : match.end()]
             position = match.end()
         else:
-            position += 1
+            position = max(position + 1, _end_of_junk(signs, position) - MAX_UNITS)
+
+
+def _end_of_junk(signs: str, position: int) -> int:
+    """Return how far there is nothing but connectors and plain extenders: words begin beyond."""
+    match = _JUNK.match(signs, position)
+    return match.end() if match else position
 
 
 def utf16_length(text: str) -> int:
