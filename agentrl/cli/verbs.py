@@ -23,7 +23,7 @@ VERBS: dict[str, Verb] = {
     "resume": Verb("agentrl.cli.train:resume", "Go on with an interrupted run."),
     "eval": Verb("agentrl.cli.eval:evaluate", "Evaluate a run or model on a split."),
     "compare": Verb("agentrl.cli.compare:compare", "Compare two evaluated runs."),
-    "play": Verb("agentrl.cli.play:play", "Play an environment yourself, in the terminal or a browser."),
+    "play": Verb("agentrl.cli.play:play", "Play an environment yourself, here or in a browser."),
     "env list": Verb("agentrl.cli.env_list:list_environments", "List the environments."),
     "env check": Verb("agentrl.cli.env_check:check", "Check that an environment is sound."),
     "pretrain": Verb("agentrl.cli.pretrain:pretrain", "Make the tiny policy from expert play."),

@@ -44,8 +44,9 @@ def document(visit: Visit) -> Html:
             _breadcrumbs(visit),
             ending(visit) if visit.outcome is not None else _page_form(visit),
         ),
+        _task_form(visit) if visit.outcome is not None else "",
         tag("aside", _done_so_far(visit), _agents_view(visit), aria_label="About this episode"),
-        _task_form(visit),
+        _task_form(visit) if visit.outcome is None else "",
     )
     return join(Html("<!DOCTYPE html>"), tag("html", head, body, lang="en"))
 
