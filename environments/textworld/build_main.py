@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -30,6 +31,9 @@ SHARE = {"train": (2, 3), "valid": (0,), "test": (1,)}
 """The remainders of a game's content hash, divided by four, that belong to each split."""
 
 _ATTEMPTS = 200
+
+_IDLE_SECONDS = 60.0
+"""After which the process ends itself; the next request starts another."""
 
 
 def find(recipe: Recipe, split: str, index: int) -> tuple[str, int]:
@@ -76,7 +80,7 @@ def last_words(report: str) -> str:
 
 
 def main(parent: int) -> None:
-    """Serve until standard input is closed or the process that asks is gone.
+    """Serve until standard input is closed, nobody asks for a while, or the asker is gone.
 
     Args:
         parent: The process id of the one that asks.
@@ -87,7 +91,10 @@ def main(parent: int) -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     parse_rules_once()
-    for line in sys.stdin:
+    while select.select([sys.stdin], [], [], _IDLE_SECONDS)[0]:
+        line = sys.stdin.readline()
+        if not line:
+            break
         replies.write(json.dumps(answer(json.loads(line))) + "\n")
         replies.flush()
 

@@ -7,11 +7,13 @@ that plays.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -34,6 +36,7 @@ class Builder:
         self._seconds = seconds
         self._process: _Process | None = None
         self._buffer = b""
+        self._lock = threading.Lock()
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def build(self, recipe: Recipe, split: str, index: int, folder: Path | None) -> dict[str, Any]:
@@ -54,7 +57,10 @@ class Builder:
             "index": index,
             "folder": str(folder) if folder is not None else None,
         }
-        reply = self._exchange(json.dumps(request).encode() + b"\n")
+        line = json.dumps(request).encode() + b"\n"
+        with self._lock:
+            # A process that has been idle for long has ended itself, perhaps just now.
+            reply = self._exchange(line) or self._exchange(line) or {"error": "it ends at once"}
         problem = reply.get("error")
         if problem is not None:
             raise TaskError(f"TextWorld task {split}/{index} of {recipe.to_json()}: {problem}")
@@ -66,7 +72,8 @@ class Builder:
             self._finalizer()
         self._process, self._finalizer, self._buffer = None, None, b""
 
-    def _exchange(self, request: bytes) -> dict[str, Any]:
+    def _exchange(self, request: bytes) -> dict[str, Any] | None:
+        """Return the reply to a request; None where the process had ended in good order."""
         process = self._start()
         assert process.stdin is not None
         try:
@@ -85,9 +92,9 @@ class Builder:
                 "use a lower difficulty"
             }
         if not line:
-            process.wait()
+            status = process.wait()
             self.close()
-            return {"error": f"the builder process ended with status {process.returncode}"}
+            return {"error": f"the builder process ended with status {status}"} if status else None
         reply: dict[str, Any] = json.loads(line)
         return reply
 
@@ -124,6 +131,12 @@ class Builder:
         )
         self._finalizer = weakref.finalize(self, _end, self._process, os.getpid())
         return self._process
+
+
+@functools.cache
+def shared_builder() -> Builder:
+    """Return the one builder that all environments of this process use."""
+    return Builder()
 
 
 def require_textworld() -> str:

@@ -72,8 +72,7 @@ class TextWorld(TextEnv):
         _check("reward", reward, get_args(RewardMode))
         if expert is not None:
             _check("expert", expert, get_args(ExpertName))
-        self._library = Library(recipe_of(challenge, **asked))
-        self.tasks = task_set(self._library)
+        self.tasks = task_set(Library(recipe_of(challenge, **asked)))
         super().__init__(split=split, max_turns=max_turns, render_mode=render_mode)
         self._is_dense = reward == "dense"
         self._expert_name = expert
@@ -137,9 +136,8 @@ class TextWorld(TextEnv):
             self._expert.recall(memory)
 
     def close(self) -> None:
-        """End the interpreter and the process that makes games."""
+        """End the interpreter."""
         self._engine.close()
-        self._library.close()
         super().close()
 
     def _info(self) -> dict[str, Any]:

@@ -13,7 +13,11 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from agentrl.cache import CACHE_VARIABLE, build_once, cache_folder
-from agentrl.environments.textworld.builder import BUILD_SECONDS, Builder, require_textworld
+from agentrl.environments.textworld.builder import (
+    Builder,
+    require_textworld,
+    shared_builder,
+)
 from agentrl.environments.textworld.challenges import Recipe, recipe_of
 from agentrl.errors import ConfigError, DataError, TaskError, did_you_mean
 from agentrl.tasks import SeededIds, TaskSet
@@ -38,19 +42,19 @@ class CompiledGame:
 class Library:
     """The games of a recipe: looked up in the cache, made where they are not there."""
 
-    def __init__(self, recipe: Recipe, build_seconds: float = BUILD_SECONDS) -> None:
+    def __init__(self, recipe: Recipe, builder: Builder | None = None) -> None:
         """Name the recipe.
 
         Args:
             recipe: The challenge and its parameters.
-            build_seconds: Limit on making one game.
+            builder: Makes what is missing; by default the one that this process shares.
 
         Raises:
             MissingExtraError: TextWorld is not installed.
         """
         self.recipe = recipe
         self._version = require_textworld()
-        self._builder = Builder(build_seconds)
+        self._builder = builder or shared_builder()
         self._contents: dict[str, str] = {}
 
     def load(self, task_id: str) -> CompiledGame:
@@ -62,10 +66,7 @@ class Library:
         """
         key = self.key(task_id)
         entry = cache_folder() / _CACHE / key
-        if entry.is_dir():
-            # Where all games are at hand, nothing need run beside the player.
-            self._builder.close()
-        else:
+        if not entry.is_dir():
             with _lock(key):
                 entry = build_once(_CACHE, key, lambda folder: self._make(task_id, folder))
         game = CompiledGame(entry, _content(entry))
@@ -91,10 +92,6 @@ class Library:
         """Return the name of a task's entry in the cache."""
         parts = (self.recipe.to_json(), task_id, self._version, str(_FORMAT))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
-
-    def close(self) -> None:
-        """End the process that makes games; it starts again when it is needed."""
-        self._builder.close()
 
     def _make(self, task_id: str, folder: Path) -> None:
         split, index = _place(task_id)
@@ -145,7 +142,8 @@ def prepare(
         raise TaskError(f"unknown split {split!r}; {did_you_mean(split, SPLIT_SIZES)}")
     last = min(start + count, SPLIT_SIZES[split])
     task_ids = [f"{split}/{index}" for index in range(start, last)]
-    missing = [task_id for task_id in task_ids if not Library(recipe).has(task_id)]
+    library = Library(recipe)
+    missing = [task_id for task_id in task_ids if not library.has(task_id)]
     ready = len(task_ids) - len(missing)
     for number, _ in enumerate(_compiled(recipe, missing, workers), start=ready + 1):
         if on_game is not None:
@@ -155,25 +153,25 @@ def prepare(
 
 def _compiled(recipe: Recipe, task_ids: list[str], workers: int) -> Iterator[CompiledGame]:
     """Yield games in the order of their tasks; each thread waits for a builder of its own."""
-    libraries: SimpleQueue[Library] = SimpleQueue()
-    made = [Library(recipe) for _ in range(min(workers, len(task_ids)))]
-    for library in made:
-        libraries.put(library)
+    idle: SimpleQueue[Builder] = SimpleQueue()
+    builders = [Builder() for _ in range(min(workers, len(task_ids)))]
+    for builder in builders:
+        idle.put(builder)
 
     def load(task_id: str) -> CompiledGame:
-        library = libraries.get()
+        builder = idle.get()
         try:
-            return library.load(task_id)
+            return Library(recipe, builder).load(task_id)
         finally:
-            libraries.put(library)
+            idle.put(builder)
 
-    with ThreadPoolExecutor(max(1, len(made))) as threads:
+    with ThreadPoolExecutor(max(1, len(builders))) as threads:
         try:
             yield from threads.map(load, task_ids)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-            for library in made:
-                library.close()
+            for builder in builders:
+                builder.close()
 
 
 def _place(task_id: str) -> tuple[str, int]:
