@@ -118,8 +118,8 @@ class _Search:
             postings += self._terms[end].end - self._terms[end].start
             end += 1
         if end > self._next:
-            self._add(self._terms[self._next : end])
-            self._next = end
+            added, self._next = self._terms[self._next : end], end
+            self._add(added)
             self._drop()
 
     def _add(self, terms: list[Term]) -> None:
@@ -128,7 +128,9 @@ class _Search:
         sums = np.concatenate([self.sums, *(part[1] for part in parts)])
         if len(documents) * DENSE > len(self._postings.ranks):
             totals = np.bincount(documents, sums).astype(np.float64, copy=False)
-            self.documents = np.flatnonzero(totals).astype(np.int32)
+            least = self.bound - self._remaining[self._next]
+            kept = totals >= least if least > 0 else totals > 0
+            self.documents = np.flatnonzero(kept).astype(np.int32)
             self.sums = totals[self.documents]
             return
         order = np.argsort(documents, kind="stable")
