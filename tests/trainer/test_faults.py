@@ -23,6 +23,7 @@ def test_training_survives_broken_environments(tree: dict[str, Any], tmp_path: P
     tree["rollout"] = {"tasks": 3, "group_size": 4, "workers": 3, "turn_seconds": 2.0}
     config = build_config({**tree, "updates": 3}, "test")
     process = psutil.Process()
+    others = set(process.children(recursive=True))
     before = len(os.listdir("/proc/self/fd"))
     run = RunDirectory.create(tmp_path / "run", config)
     assert train(config, run, build_parts(config))
@@ -34,5 +35,5 @@ def test_training_survives_broken_environments(tree: dict[str, Any], tmp_path: P
     assert faults > 0
     assert faults == total["retries"] + total["lost"]
     assert total["episodes"] == 3 * 12 - total["lost"] + total["refills"]
-    assert process.children(recursive=True) == []
+    assert set(process.children(recursive=True)) <= others
     assert len(os.listdir("/proc/self/fd")) <= before + 2
