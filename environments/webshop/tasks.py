@@ -12,8 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from agentrl.environments.webshop.shop import Shop, open_shop
-
 from agentrl.environments.webshop.disjoint import SHARES, DisjointGoals, Goals
 from agentrl.environments.webshop.files import data_folder, sources
 from agentrl.environments.webshop.goal_table import GoalTable, goal_table
@@ -21,6 +19,7 @@ from agentrl.environments.webshop.goals import GoalKind
 from agentrl.environments.webshop.human import read_human_instructions
 from agentrl.environments.webshop.original import OriginalGoals, seeded_draw
 from agentrl.environments.webshop.panels import Panel, Positions, TaskIds, VariedSplit, WebShopTask
+from agentrl.environments.webshop.shop import Shop, open_shop
 from agentrl.errors import ConfigError, TaskError, did_you_mean
 from agentrl.tasks import TaskSet
 
