@@ -21,7 +21,7 @@ from agentrl.pretrain.training import Pretraining, build_model, grow_model
 from agentrl.registry import make
 
 _POOL = 512
-_SAVE_EVERY = 20
+_SAVE_EVERY = 4
 _TOKENIZER_EPISODES = 2400
 _STATE = "pretraining.pt"
 
@@ -59,9 +59,7 @@ def _run_stage(out: Path, before: str | None, recipe: Recipe, number: int) -> No
     stage, seed = recipe.stages[number], recipe.seed + number
     supplies = [_supply(world) for world in stage.worlds]
     model, tokenizer = _start(before, recipe, stage, supplies, seed)
-    demonstrator = Demonstrator(
-        tokenizer, stage.noise, stage.longest, learn_noise=stage.learn_noise
-    )
+    demonstrator = Demonstrator(tokenizer, stage.longest)
     # Seeds of pools start far from the tokenizer's.
     run = Pretraining(model, stage, lambda k: demonstrator.pool(supplies, _POOL, seed * 10**6 + k))
     state = out / _STATE
@@ -144,4 +142,11 @@ def _supply(world: World) -> Supply:
             f"environment {world.env!r} gives no expert_action and admissible_actions with these "
             "options; pretraining clones an expert (for most: options: {expert: search})"
         )
-    return Supply(env, world.share, world.tasks, world.observation_weight)
+    return Supply(
+        env,
+        share=world.share,
+        tasks=world.tasks,
+        observation_weight=world.observation_weight,
+        noise=world.noise,
+        learn_noise=world.learn_noise,
+    )

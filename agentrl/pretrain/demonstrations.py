@@ -45,6 +45,10 @@ class Supply:
     tasks: int | None = None
     """How many of its training tasks are played; None: all."""
     observation_weight: float = 0.2
+    noise: tuple[float, ...] = (0.0,)
+    """Shares of random moves; each episode draws one of them."""
+    learn_noise: bool = False
+    """Whether random moves are marked as learned too."""
 
     @property
     def size(self) -> int:
@@ -56,28 +60,17 @@ class Supply:
 class Demonstrator:
     """Plays environments with an expert and writes the episodes down as tokens."""
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        noise: Sequence[float],
-        max_tokens: int,
-        *,
-        learn_noise: bool = False,
-    ) -> None:
+    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
         """Prepare.
 
         Args:
             tokenizer: One that `train_tokenizer` made.
-            noise: Shares of random moves; each episode draws one of them.
             max_tokens: Where an episode's sequence is cut (after a whole turn).
-            learn_noise: Mark random moves as learned too.
         """
-        self._random_kind = LEARNED if learn_noise else PLAYED
         self._encode = tokenizer.backend_tokenizer.encode
         self._observation, self._action, self._end = tokenizer.convert_tokens_to_ids(
             [OBSERVATION, ACTION, END]
         )
-        self._noise = tuple(noise)
         self._max_tokens = max_tokens
         self._cache: dict[str, list[int]] = {}
 
@@ -85,7 +78,8 @@ class Demonstrator:
         """Play one task; draw noise from `rng`."""
         env = supply.env
         observation, info = env.reset(seed=int(rng.integers(2**31)), options={"task": task_id})
-        noise = self._noise[int(rng.integers(len(self._noise)))]
+        noise = supply.noise[int(rng.integers(len(supply.noise)))]
+        random_kind = LEARNED if supply.learn_noise else PLAYED
         ids: list[int] = []
         kinds: list[int] = []
         done = False
@@ -97,9 +91,8 @@ class Demonstrator:
             if len(ids) + len(turn) + len(answer) > self._max_tokens:
                 break
             ids += turn + answer
-            kinds += [READ] * len(turn) + [self._random_kind if random_move else LEARNED] * len(
-                answer
-            )
+            kinds += [READ] * len(turn)
+            kinds += [random_kind if random_move else LEARNED] * len(answer)
             observation, _, terminated, truncated, info = env.step(action)
             done = terminated or truncated
         return Demonstration(

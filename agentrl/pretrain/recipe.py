@@ -26,6 +26,10 @@ class World(Section):
     """Play the first so many training tasks; None: all."""
     observation_weight: float = Field(0.2, ge=0)
     """Weight of observation tokens in the loss, beside 1 for learned moves."""
+    noise: tuple[float, ...] = Field((0.0, 0.0, 0.1, 0.3), min_length=1)
+    """Shares of random moves; each episode draws one of them."""
+    learn_noise: bool = False
+    """Learn the random moves too: a base that can play well and badly."""
 
 
 class Shape(Section):
@@ -56,10 +60,6 @@ class Stage(Section):
     """The highest; see `agentrl.pretrain.training`."""
     warmup: float = Field(0.01, ge=0, lt=1)
     """Share of the stage."""
-    noise: tuple[float, ...] = Field((0.0, 0.0, 0.1, 0.3), min_length=1)
-    """Shares of random moves; each episode draws one of them."""
-    learn_noise: bool = False
-    """Learn the random moves too: a base that can play well and badly."""
     weight_decay: float = Field(0.01, ge=0)
     bfloat16: bool = True
     """Compute in half precision."""

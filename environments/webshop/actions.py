@@ -35,5 +35,5 @@ def search(words: str) -> str:
 
 
 def click(control: str) -> str:
-    """Return the action that clicks a control, named as in the clickables."""
+    """Return the action that clicks a control, whatever its case."""
     return f"click[{control}]"

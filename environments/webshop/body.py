@@ -87,9 +87,18 @@ class Body:
 
     @cached_property
     def clicks(self) -> tuple[str, ...]:
-        """Return the clicks that can be written as actions: brackets in a name can break one."""
+        """Return the clicks that can be written as actions, each control named as it is shown.
+
+        Case means nothing in an action, and a policy that copies from the page has it easier than
+        one that must write `b09…` for `B09…`. Brackets in a name can keep it from being written.
+        """
+        shown = {m.text.lower(): m.text for m in self._marks if m.kind in (Kind.BUTTON, Kind.LINK)}
         clickable = (name for name in self.controls if name != SEARCH.lower())
-        return tuple(click(one) for one in clickable if read_action(click(one)) == ("click", one))
+        return tuple(
+            click(shown.get(one, one))
+            for one in clickable
+            if read_action(click(one)) == ("click", one)
+        )
 
 
 class Item(Body):

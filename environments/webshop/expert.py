@@ -112,13 +112,13 @@ class Shopper:
             case SearchPage():
                 return search(self.wish.words)
             case ResultsPage():
-                return self._pick(page) if self._is_mine(page) else click(BACK.lower())
+                return self._pick(page) if self._is_mine(page) else click(BACK)
             case ItemPage():
                 if self._suits(page.product):
                     return choose_or_buy(page, self.wish.choices(page.product.options))
-                return click(PREVIOUS.lower())
+                return click(PREVIOUS)
             case SubPage():
-                return click(PREVIOUS.lower())
+                return click(PREVIOUS)
             case DonePage():
                 return None
 
@@ -139,10 +139,10 @@ class Shopper:
             return _return_to(settled, page)
         likely = self._likely(page)
         if likely:
-            return click(likely[0].asin.lower())
+            return click(likely[0].asin)
         if page.body.number < self._pages and page.body.cards:
-            return click(NEXT.lower())
-        return click(page.body.cards[0].asin.lower() if page.body.cards else BACK.lower())
+            return click(NEXT)
+        return click(page.body.cards[0].asin if page.body.cards else BACK)
 
     def _likely(self, page: ResultsPage) -> list[Card]:
         return [
@@ -188,16 +188,16 @@ class Oracle:
             case DonePage():
                 return None
             case SubPage() if page.product.asin == self._asin:
-                return click(PREVIOUS.lower())
+                return click(PREVIOUS)
             case _:
-                return click(BACK.lower())
+                return click(BACK)
 
     def _pick(self, page: ResultsPage) -> str:
         if any(card.asin == self._asin for card in page.body.cards):
-            return click(self._asin.lower())
+            return click(self._asin)
         if " ".join(page.words) != self._words:
-            return click(BACK.lower())
-        return click((NEXT if page.body.number < self._page else PREVIOUS).lower())
+            return click(BACK)
+        return click(NEXT if page.body.number < self._page else PREVIOUS)
 
     def _choices(self, product: Product) -> dict[str, str]:
         named = {
@@ -222,7 +222,7 @@ def choose_or_buy(page: ItemPage, choices: Mapping[str, str]) -> str:
             continue
         if read_action(action) == ("click", value):
             return action
-    return click(BUY.lower())
+    return click(BUY)
 
 
 def lowest_price(card: Card) -> float:
@@ -235,10 +235,10 @@ def lowest_price(card: Card) -> float:
 
 def _return_to(one: Seen, page: ResultsPage) -> str:
     if any(card.asin == one.asin for card in page.body.cards):
-        return click(one.asin.lower())
+        return click(one.asin)
     if one.page == page.body.number:
-        return click(BACK.lower())
-    return click((PREVIOUS if one.page < page.body.number else NEXT).lower())
+        return click(BACK)
+    return click(PREVIOUS if one.page < page.body.number else NEXT)
 
 
 def _findable(shelf: Shelf, number: int) -> tuple[str, int]:

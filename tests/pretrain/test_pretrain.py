@@ -52,7 +52,7 @@ def test_an_item_of_a_listing_costs_three_tokens() -> None:
 
 def test_a_demonstration_is_the_sequence_the_policy_will_read() -> None:
     env = agentrl.make("alfworld", difficulty=2, expert="search")
-    demonstrator = Demonstrator(TOKENIZER, (0.0,), 2000)
+    demonstrator = Demonstrator(TOKENIZER, 2000)
     played = demonstrator.play(Supply(env), "train/3", np.random.default_rng(0))
     assert played.success
     text = TOKENIZER.decode(played.ids)
@@ -66,10 +66,12 @@ def test_a_demonstration_is_the_sequence_the_policy_will_read() -> None:
 
 def test_random_moves_are_played_but_not_learned() -> None:
     env = agentrl.make("alfworld", difficulty=4, expert="search", max_turns=30)
-    demonstrator = Demonstrator(TOKENIZER, (0.5,), 5000)
+    demonstrator = Demonstrator(TOKENIZER, 5000)
     kinds = np.concatenate(
         [
-            demonstrator.play(Supply(env), f"train/{i}", np.random.default_rng(i)).kinds
+            demonstrator.play(
+                Supply(env, noise=(0.5,)), f"train/{i}", np.random.default_rng(i)
+            ).kinds
             for i in range(20)
         ]
     )
@@ -79,8 +81,8 @@ def test_random_moves_are_played_but_not_learned() -> None:
 
 def test_long_episodes_are_cut_after_a_turn() -> None:
     env = agentrl.make("alfworld", difficulty=6, expert="search")
-    played = Demonstrator(TOKENIZER, (1.0,), 600).play(
-        Supply(env), "train/0", np.random.default_rng(0)
+    played = Demonstrator(TOKENIZER, 600).play(
+        Supply(env, noise=(1.0,)), "train/0", np.random.default_rng(0)
     )
     assert 300 < len(played.ids) <= 600
     assert TOKENIZER.decode(played.ids[-1:]) == END
@@ -172,7 +174,7 @@ def test_a_grown_model_reads_new_ids_as_the_mean_of_their_parts() -> None:
 def test_worlds_are_played_by_their_shares() -> None:
     envs = [agentrl.make("alfworld", expert="search", max_turns=turns) for turns in (1, 2)]
     supplies = [Supply(envs[0], share=1.0), Supply(envs[1], share=9.0)]
-    demonstrator = Demonstrator(TOKENIZER, (0.0,), 5000)
+    demonstrator = Demonstrator(TOKENIZER, 5000)
     played = demonstrator.pool(supplies, 200, seed=0)
     end = TOKENIZER.convert_tokens_to_ids(END)
     short = sum(int(np.sum(episode.ids == end)) == 1 for episode in played)
@@ -181,7 +183,7 @@ def test_worlds_are_played_by_their_shares() -> None:
 
 def test_a_world_can_be_kept_to_its_first_tasks() -> None:
     env = agentrl.make("alfworld", expert="search", difficulty=1, max_turns=1)
-    demonstrator = Demonstrator(TOKENIZER, (0.0,), 5000)
+    demonstrator = Demonstrator(TOKENIZER, 5000)
     played = demonstrator.pool([Supply(env, tasks=3)], 40, seed=0)
     rooms = {TOKENIZER.decode(episode.ids).partition(ACTION)[0] for episode in played}
     assert len(rooms) == 3

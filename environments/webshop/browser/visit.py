@@ -83,8 +83,9 @@ class Visit:
 
     def number_of(self, control: str) -> int | None:
         """Return the position of a control among `clicks`, or None where no action can name it."""
-        action = click(control)
-        return self.clicks.index(action) if action in self.clicks else None
+        actions = [action.lower() for action in self.clicks]
+        action = click(control).lower()
+        return actions.index(action) if action in actions else None
 
     def search(self, words: str) -> None:
         """Search for words."""

@@ -57,9 +57,10 @@ def test_info_carries_the_documented_keys(make):
     assert set(info) == {*usual, "available_actions"}
     assert info["available_actions"] == {"has_search_bar": True, "clickables": ["search"]}
     (only,) = info["admissible_actions"]
-    _, _, _, _, info = env.step(only)
+    page, _, _, _, info = env.step(only)
     clickables = list(info["available_actions"]["clickables"])
-    assert info["admissible_actions"] == [f"click[{name}]" for name in clickables]
+    assert [a.lower() for a in info["admissible_actions"]] == [f"click[{n}]" for n in clickables]
+    assert all(a[len("click[") : -1] in page for a in info["admissible_actions"])
     info["available_actions"]["clickables"].clear()
     info["admissible_actions"].clear()
     _, _, _, _, info = env.step("click[next >]")

@@ -79,15 +79,15 @@ def test_the_shopper_passes_over_what_is_too_dear_and_tries_the_next(shop_folder
     plain, *_, odd = read_products(shop_folder)
     shopper = Shopper(GOAL)
     page = results(1, Card("A", "t", "$25.0"), Card(odd.asin, "t", "$10.0"), Card("C", "t", "$9.0"))
-    assert shopper.act(page) == f"click[{odd.asin.lower()}]"
+    assert shopper.act(page) == f"click[{odd.asin}]"
     shopper.observe(item(odd))
-    assert shopper.act(item(odd)) == "click[< prev]", "it has no size"
-    assert shopper.act(page) == "click[c]"
+    assert shopper.act(item(odd)) == "click[< Prev]", "it has no size"
+    assert shopper.act(page) == "click[C]"
     shopper.observe(item(plain))
     assert shopper.act(item(plain)) == "click[large]"
     assert shopper.act(item(plain, {"size": "small"})) == "click[large]"
-    assert shopper.act(item(plain, {"size": "large"})) == "click[buy now]"
-    assert shopper.act(SubPage(GOAL, WORDS, 1, plain, {}, "Features")) == "click[< prev]"
+    assert shopper.act(item(plain, {"size": "large"})) == "click[Buy Now]"
+    assert shopper.act(SubPage(GOAL, WORDS, 1, plain, {}, "Features")) == "click[< Prev]"
 
 
 def test_the_shopper_settles_for_the_best_of_what_there_is(shop_folder):
@@ -97,19 +97,19 @@ def test_the_shopper_settles_for_the_best_of_what_there_is(shop_folder):
     shopper.observe(page)
     shopper.observe(item(odd))
     shopper.observe(page)
-    assert shopper.act(page) == f"click[{odd.asin.lower()}]"
-    assert shopper.act(item(odd)) == "click[buy now]"
+    assert shopper.act(page) == f"click[{odd.asin}]"
+    assert shopper.act(item(odd)) == "click[Buy Now]"
 
 
 def test_the_shopper_starts_over_from_other_peoples_searches():
     page = ResultsPage(GOAL, ("nonsense",), Listing(1, 1, (Card("A", "t", "$1.0"),)))
-    assert Shopper(GOAL).act(page) == "click[back to search]"
+    assert Shopper(GOAL).act(page) == "click[Back to Search]"
 
 
 def test_options_that_cannot_be_chosen_are_passed_over(shop_folder):
     page = item(list(read_products(shop_folder))[-1])
     for choices in ({"color": "two"}, {"color": "description"}, {"color": "a [b]"}):
-        assert choose_or_buy(page, choices) == "click[buy now]"
+        assert choose_or_buy(page, choices) == "click[Buy Now]"
     assert choose_or_buy(page, {"color": "two", "fit type": "two"}) == "click[two]"
 
 
@@ -120,10 +120,10 @@ def test_experts_recover_from_whatever_happened(shop_folder):
         _, info = env.reset(options={"task": env.tasks.ids("train")[3]})
         for action in (
             "search[home]",
-            "click[next >]",
+            "click[Next >]",
             "nonsense",
             "search[zzzz]",
-            "click[next >]",
+            "click[Next >]",
         ):
             _, _, _, _, info = env.step(action)
         while "expert_action" in info:
