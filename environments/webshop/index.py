@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from agentrl.environments.webshop import ranking
 from agentrl.environments.webshop.analysis import analyse
 from agentrl.environments.webshop.bm25 import idf
-from agentrl.environments.webshop.index_build import Statistics, hash_term
-from agentrl.environments.webshop.mapped import damaged, map_array, map_bytes
+from agentrl.environments.webshop.index_build import Statistics
+from agentrl.environments.webshop.mapped import damaged, map_array
+from agentrl.environments.webshop.postings import Postings, Term
+from agentrl.environments.webshop.vocabulary import Vocabulary
 
 MOST_TERMS = 1024
 """Distinct terms of a query that count; Lucene refuses queries with more."""
@@ -33,16 +35,16 @@ class Index:
             DataError: A file is missing or damaged.
         """
         self.statistics = _read_statistics(folder / "statistics.json")
-        self._hashes = map_array(folder / "term_hashes.npy")
-        self._terms = map_bytes(folder / "terms.bin")
-        self._term_starts = map_array(folder / "term_starts.npy")
+        self._vocabulary = Vocabulary(folder)
         self._posting_starts = map_array(folder / "posting_starts.npy")
         self._best_impacts = map_array(folder / "best_impacts.npy")
-        self._postings = ranking.Postings(
+        self._common_terms = map_array(folder / "common_terms.npy")
+        self._postings = Postings(
             documents=map_array(folder / "documents.npy"),
             impacts=map_array(folder / "impacts.npy"),
             ratios=map_array(folder / "ratios.npy"),
             ranks=map_array(folder / "ranks.npy"),
+            common=map_array(folder / "common.npy"),
         )
         self._check(folder)
 
@@ -67,7 +69,7 @@ class Index:
 
     def frequency(self, term: str) -> int:
         """Return how many documents have a term; it is taken as it is, already stemmed."""
-        place = self._place(term)
+        place = self._vocabulary.place(term)
         if place is None:
             return 0
         return int(self._posting_starts[place + 1] - self._posting_starts[place])
@@ -75,40 +77,35 @@ class Index:
     def _rank(self, words: str, k: int) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
         return ranking.best(self._postings, self._query(words), k)
 
-    def _query(self, words: str) -> list[ranking.Term]:
+    def _query(self, words: str) -> list[Term]:
         """Return the query's terms that occur in some document."""
         counts = Counter(analyse(words))
         terms = []
         for term, count in islice(counts.items(), MOST_TERMS):
-            place = self._place(term)
+            place = self._vocabulary.place(term)
             if place is not None:
                 terms.append(self._term(place, count))
         return terms
 
-    def _term(self, place: int, count: int) -> ranking.Term:
+    def _term(self, place: int, count: int) -> Term:
         start, end = self._posting_starts[place : place + 2].tolist()
         weight = np.float32(count) * idf(self.statistics.documents_with_terms, end - start)
-        return ranking.Term(start, end, weight, int(self._best_impacts[place]))
-
-    def _place(self, term: str) -> int | None:
-        """Return where a term stands in the vocabulary."""
-        place = int(np.searchsorted(self._hashes, np.uint64(hash_term(term))))
-        if place == len(self._hashes):
-            return None
-        start, end = self._term_starts[place : place + 2].tolist()
-        is_it = self._terms[start:end] == term.encode("utf-8", "surrogatepass")
-        return place if is_it else None
+        row = int(np.searchsorted(self._common_terms, place))
+        is_common = row < len(self._common_terms) and self._common_terms[row] == place
+        best = int(self._best_impacts[place])
+        return Term(start, end, weight, best, row if is_common else None)
 
     def _check(self, folder: Path) -> None:
         """Raise unless the files belong together."""
-        terms, postings = len(self._hashes), self._postings
+        terms, postings = len(self._vocabulary), self._postings
+        table = (len(self._common_terms), len(self))
         sizes = (
-            (len(self._term_starts) == len(self._posting_starts) == terms + 1, "term_starts.npy"),
+            (len(self._posting_starts) == terms + 1, "posting_starts.npy"),
             (len(self._best_impacts) == terms, "best_impacts.npy"),
-            (len(self._terms) == self._term_starts[-1], "terms.bin"),
             (len(postings.documents) == self._posting_starts[-1], "documents.npy"),
             (len(postings.impacts) == self._posting_starts[-1], "impacts.npy"),
             (len(postings.ranks) == len(self), "ranks.npy"),
+            (postings.common.shape == table, "common.npy"),
         )
         for fits, name in sizes:
             if not fits:

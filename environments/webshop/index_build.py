@@ -4,15 +4,13 @@ First pass: each document becomes a row of term numbers; every few million of th
 by term and written out. Second pass: with the frequency of each term known, every block's postings
 go to their final places. Only the vocabulary and a few numbers per document and per term are held.
 
-Files: `term_hashes` (sorted, one per term), `terms.bin` and `term_starts` (the terms themselves),
-`posting_starts`, and per posting `documents` and `impacts`; an impact is a place in `ratios`, the
-ascending table of all values of frequency / norm that occur. `best_impacts` has each term's
-greatest, `ranks` each document's place in the order of names, which breaks ties.
+Files: the vocabulary, `posting_starts`, and per posting `documents` and `impacts`; an impact is a
+place in `ratios`, the ascending table of all values of frequency / norm that occur. `best_impacts`
+has each term's greatest, `ranks` each document's place in the order of names, which breaks ties.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from array import array
 from collections import defaultdict
@@ -26,11 +24,12 @@ from numpy.typing import NDArray
 
 from agentrl.environments.webshop.analysis import analyse
 from agentrl.environments.webshop.bm25 import encode_length, inverse_norms
-from agentrl.environments.webshop.mapped import save_array
+from agentrl.environments.webshop.common import write_common
+from agentrl.environments.webshop.mapped import create_array, save_array
+from agentrl.environments.webshop.vocabulary import write_vocabulary
 
 BLOCK_TOKENS = 1 << 22
 """How many tokens are sorted at a time; a block takes about 150 MB."""
-HASH_BYTES = 8
 
 _Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
@@ -42,12 +41,6 @@ class Statistics(msgspec.Struct, frozen=True):
     """How many there are, empty ones included."""
     documents_with_terms: int
     tokens: int
-
-
-def hash_term(term: str) -> int:
-    """Return the number a term is found by."""
-    digest = hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES)
-    return int.from_bytes(digest.digest(), "big")
 
 
 class IndexBuilder:
@@ -120,22 +113,11 @@ class IndexBuilder:
         self._tokens = array("I")
 
     def _write_terms(self) -> NDArray[np.int64]:
-        """Write the vocabulary in the order of its hashes; return each term's place in it."""
-        terms = list(self._vocabulary)
-        hashes = np.fromiter(map(hash_term, terms), np.uint64, len(terms))
-        order = np.argsort(hashes, kind="stable")
-        hashes = hashes[order]
-        starts = np.zeros(len(terms) + 1, np.uint64)
-        with (self._folder / "terms.bin").open("wb") as file:
-            for place, term in enumerate(order.tolist(), start=1):
-                starts[place] = starts[place - 1] + np.uint64(
-                    file.write(terms[term].encode("utf-8", "surrogatepass"))
-                )
-        save_array(self._folder / "term_hashes.npy", hashes)
-        save_array(self._folder / "term_starts.npy", starts)
-        places = np.empty(len(terms), np.int64)
-        places[order] = np.arange(len(terms))
+        """Write the vocabulary; return each term's place in it."""
+        order = write_vocabulary(self._folder, list(self._vocabulary))
         self._vocabulary.clear()
+        places = np.empty(len(order), np.int64)
+        places[order] = np.arange(len(order))
         return places
 
     def _write_postings(
@@ -152,6 +134,7 @@ class IndexBuilder:
         save_array(self._folder / "posting_starts.npy", starts)
         save_array(self._folder / "ratios.npy", seen)
         save_array(self._folder / "best_impacts.npy", best)
+        write_common(self._folder, found.documents)
 
     def _scatter(
         self,
@@ -162,8 +145,10 @@ class IndexBuilder:
     ) -> NDArray[np.unsignedinteger[Any]]:
         """Write each posting to its place; return the greatest impact of each term."""
         kind = np.min_scalar_type(len(table))
-        documents = _create(self._folder / "documents.npy", np.dtype(np.int32), int(starts[-1]))
-        impacts = _create(self._folder / "impacts.npy", kind, int(starts[-1]))
+        documents = create_array(
+            self._folder / "documents.npy", np.dtype(np.int32), (int(starts[-1]),)
+        )
+        impacts = create_array(self._folder / "impacts.npy", kind, (int(starts[-1]),))
         best = np.zeros(len(places), kind)
         cursors = starts[:-1].copy()
         for terms, owners, ratios in self._postings(places, norms):
@@ -199,9 +184,3 @@ def _ranks(names: list[str]) -> NDArray[np.int32]:
     ranks = np.empty(len(names), np.int32)
     ranks[order] = np.arange(len(names), dtype=np.int32)
     return ranks
-
-
-def _create(file: Path, kind: np.dtype[Any], size: int) -> NDArray[Any]:
-    """Return a new array in a file, to be written to."""
-    created: NDArray[Any] = np.lib.format.open_memmap(file, "w+", kind, (size,))
-    return created

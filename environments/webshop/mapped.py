@@ -17,6 +17,15 @@ def save_array(file: Path, values: NDArray[Any]) -> None:
     np.save(file, values, allow_pickle=False)
 
 
+def create_array(file: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a new array in a file, all zero, to be written to; not all of it is in memory."""
+    try:
+        return np.asarray(np.lib.format.open_memmap(file, "w+", kind, shape))
+    except ValueError:  # an empty file cannot be mapped
+        save_array(file, np.zeros(shape, kind))
+        return map_array(file)
+
+
 def map_array(file: Path) -> NDArray[Any]:
     """Return the array of a file, which stays on disk.
 

@@ -2,60 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.environments.webshop.bm25 import term_scores
-
-Documents = NDArray[np.integer[Any]]
-Scores = NDArray[np.float32]
-Sums = NDArray[np.float64]
+from agentrl.environments.webshop.postings import (
+    ROUNDING,
+    Documents,
+    Postings,
+    Scores,
+    Sums,
+    Term,
+)
+from agentrl.environments.webshop.sweep import sweep
 
 FEW = 20_000
 """So many postings are summed up faster than pruned."""
 SAMPLE = 512
 """How many documents are scored in full to find a bound."""
-BUDGETS = (2_000, 60_000, float("inf"))
-"""After so many postings the bound is raised."""
-DENSE = 8
-"""From this part of all documents on, one sum per document is faster than sorting."""
-ROUNDING = 1e-6
-"""More than the relative error of single precision."""
-
-
-@dataclass(frozen=True, slots=True)
-class Postings:
-    """The postings of all terms, one after the other."""
-
-    documents: NDArray[np.int32]
-    """The document of each posting; ascending within a term."""
-    impacts: NDArray[np.unsignedinteger[Any]]
-    """Where in `ratios` the posting's frequency / norm stands."""
-    ratios: NDArray[np.float32]
-    """All values of frequency / norm, ascending."""
-    ranks: NDArray[np.int32]
-    """Each document's place among equals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A term of a query: its postings lie from `start` to `end`."""
-
-    start: int
-    end: int
-    weight: np.float32
-    best_impact: int
-    """The greatest impact of its postings."""
+BUDGET = 10_000
+"""How many postings to sum up, at most, before documents are only looked up or all are swept."""
+DENSE = 1 << 16
+"""Of so many documents, at most, one sum each is faster than sorting, and takes no memory."""
 
 
 def best(postings: Postings, terms: list[Term], k: int) -> tuple[Documents, Scores]:
     """Return the k documents of the highest scores, best first, and their scores."""
     if not terms or k <= 0:
         return np.empty(0, np.int32), np.empty(0, np.float32)
-    if sum(term.end - term.start for term in terms) <= FEW:
+    if sum(map(len, terms)) <= FEW:
         documents, sums = exhaustive(postings, terms)
     else:
         documents, sums = pruned(postings, terms, k)
@@ -66,25 +43,26 @@ def exhaustive(postings: Postings, terms: list[Term]) -> tuple[Documents, Sums]:
     """Return all documents that have any of the terms, ascending, and their scores."""
     documents = np.concatenate([postings.documents[t.start : t.end] for t in terms])
     impacts = np.concatenate([postings.impacts[t.start : t.end] for t in terms])
-    weights = np.repeat([t.weight for t in terms], [t.end - t.start for t in terms])
+    weights = np.repeat([t.weight for t in terms], [len(t) for t in terms])
     scores = term_scores(weights, postings.ratios[impacts])
-    sums = np.bincount(documents, scores).astype(np.float64, copy=False)
-    found: Documents = np.flatnonzero(sums)
-    return found, sums[found]
+    return _merge(documents, scores, len(postings.ranks))
 
 
 def pruned(postings: Postings, terms: list[Term], k: int) -> tuple[Documents, Sums]:
     """Return the documents that may be among the k best, and their scores.
 
     The terms of the greatest possible scores, which are the rare ones, are summed up first. The k
-    best of a sample of their documents, scored in full, give a bound; documents that have none of
-    enough terms cannot reach it, so the remaining terms are only looked up for those found so far,
-    and fewer and fewer of these.
+    best of a sample of their documents, scored in full, give a bound. Where documents that have
+    none of these terms cannot reach it, the other terms are only looked up for those found so far,
+    and fewer and fewer of these. Else all documents are swept.
     """
-    search = _Search(postings, terms, k)
-    for budget in BUDGETS:
-        search.gather(budget)
-        search.raise_bound()
+    bounds = [float(_score(postings, term, term.best_impact)) for term in terms]
+    order = sorted(range(len(terms)), key=lambda i: -bounds[i])
+    search = _Search(postings, [terms[i] for i in order], [bounds[i] for i in order], k)
+    search.gather(BUDGET)
+    search.raise_bound()
+    if not search.is_complete:
+        search.take(sweep(postings, terms, k, search.bound))
     search.look_up()
     return search.documents, search.sums
 
@@ -92,14 +70,11 @@ def pruned(postings: Postings, terms: list[Term], k: int) -> tuple[Documents, Su
 class _Search:
     """A search under way: the terms before `next` are summed up for the documents kept."""
 
-    def __init__(self, postings: Postings, terms: list[Term], k: int) -> None:
+    def __init__(self, postings: Postings, terms: list[Term], bounds: list[float], k: int) -> None:
         self._postings = postings
         self._k = k
-        bounds = [float(_score(postings, term, term.best_impact)) for term in terms]
-        order = sorted(range(len(terms)), key=lambda i: -bounds[i])
-        self._terms = [terms[i] for i in order]
-        ordered = [bounds[i] for i in order]
-        self._remaining: list[float] = np.cumsum([0.0, *ordered[::-1]])[::-1].tolist()
+        self._terms = terms
+        self._remaining: list[float] = np.cumsum([0.0, *bounds[::-1]])[::-1].tolist()
         """The most that the terms from each place on can add."""
         self._next = 0
         self.documents: Documents = np.empty(0, np.int32)
@@ -107,36 +82,23 @@ class _Search:
         self.bound = 0.0
         """The k-th best document scores at least this."""
 
-    def gather(self, budget: float) -> None:
-        """Sum up terms for all documents that have them.
+    @property
+    def is_complete(self) -> bool:
+        """Whether a document that is not found yet cannot reach the bound."""
+        return self._remaining[self._next] < self.bound or self._next == len(self._terms)
 
-        It goes on until documents with none of them cannot reach the bound, or until so many
-        postings are summed up.
-        """
-        end, postings = self._next, 0
-        while self._remaining[end] >= self.bound and postings < budget and end < len(self._terms):
-            postings += self._terms[end].end - self._terms[end].start
-            end += 1
-        if end > self._next:
-            added, self._next = self._terms[self._next : end], end
-            self._add(added)
+    def gather(self, budget: int) -> None:
+        """Sum up terms for all documents that have them, of so many postings at most."""
+        first = self._next
+        while not self.is_complete and len(self._terms[self._next]) <= budget:
+            budget -= len(self._terms[self._next])
+            self._next += 1
+        if self._next > first:
+            parts = [self._part(term) for term in self._terms[first : self._next]]
+            documents = np.concatenate([self.documents, *(part[0] for part in parts)])
+            sums = np.concatenate([self.sums, *(part[1] for part in parts)])
+            self.documents, self.sums = _merge(documents, sums, len(self._postings.ranks))
             self._drop()
-
-    def _add(self, terms: list[Term]) -> None:
-        parts = [self._part(term) for term in terms]
-        documents = np.concatenate([self.documents, *(part[0] for part in parts)])
-        sums = np.concatenate([self.sums, *(part[1] for part in parts)])
-        if len(documents) * DENSE > len(self._postings.ranks):
-            totals = np.bincount(documents, sums).astype(np.float64, copy=False)
-            least = self.bound - self._remaining[self._next]
-            kept = totals >= least if least > 0 else totals > 0
-            self.documents = np.flatnonzero(kept).astype(np.int32)
-            self.sums = totals[self.documents]
-            return
-        order = np.argsort(documents, kind="stable")
-        documents, sums = documents[order], sums[order]
-        first = np.flatnonzero(np.diff(documents, prepend=-1))
-        self.documents, self.sums = documents[first], np.add.reduceat(sums, first)
 
     def _part(self, term: Term) -> tuple[Documents, Scores]:
         postings, span = self._postings, slice(term.start, term.end)
@@ -159,6 +121,10 @@ class _Search:
             place = len(sums) - self._k
             # Sums are rounded to single precision at the end: what is a little less may be equal.
             self.bound = max(self.bound, float(np.partition(sums, place)[place]) * (1 - ROUNDING))
+
+    def take(self, documents: Documents) -> None:
+        """Go on with other documents, of which nothing is summed up."""
+        self.documents, self.sums, self._next = documents, np.zeros(len(documents)), 0
 
     def look_up(self) -> None:
         """Sum up the remaining terms for the documents found so far."""
@@ -190,11 +156,32 @@ class _Search:
         return added
 
 
+def _merge(documents: Documents, scores: NDArray[Any], size: int) -> tuple[Documents, Sums]:
+    """Return each document once, ascending, and the sum of its scores.
+
+    Args:
+        documents: Any order, repeated as they like.
+        scores: One for each.
+        size: How many documents there are in all.
+    """
+    if size <= DENSE:
+        totals = np.bincount(documents, scores).astype(np.float64, copy=False)
+        found: Documents = np.flatnonzero(totals)
+        return found, totals[found]
+    # Sorting numbers is many times faster than sorting by them.
+    keys = (documents.astype(np.int64) << 32) | np.arange(len(documents))
+    keys.sort()
+    documents = keys >> 32
+    first = np.flatnonzero(np.diff(documents, prepend=-1))
+    sums = np.add.reduceat(scores[keys & 0xFFFFFFFF], first, dtype=np.float64)
+    return documents[first].astype(np.int32), sums
+
+
 def _score(postings: Postings, term: Term, impacts: Any) -> Scores:
     """Return the scores of postings of a term, given their impacts."""
     if np.size(impacts) <= len(postings.ratios):
         return term_scores(term.weight, postings.ratios[impacts])
-    scores: Scores = term_scores(term.weight, postings.ratios)[impacts]
+    scores: Scores = term_scores(term.weight, postings.ratios).take(impacts)
     return scores
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from agentrl.environments.webshop.body import PER_PAGE, Card, Item, Listing
-from agentrl.environments.webshop.catalogue import Product
+from agentrl.environments.webshop.listings import ATTRIBUTE, CATEGORY, QUERY
 from agentrl.environments.webshop.shop import Shop, open_shop
 
 FOUND_AT_MOST = 50
@@ -28,7 +29,7 @@ _PAGES = 1024
 class Found(NamedTuple):
     """What a search finds."""
 
-    products: tuple[int, ...]
+    products: Sequence[int]
     """Numbers in the shop, best first."""
     key: str
     """Equal for searches that find the same."""
@@ -62,9 +63,9 @@ class Shelf:
                 range(number), min(FOUND_AT_MOST, number)
             )
             return _found(picks)
-        if words[0] in ("<a>", "<q>"):
+        if words[0] in (ATTRIBUTE, QUERY):
             return self._listed(words[0], " ".join(words[1:]).strip())
-        if words[0] == "<c>":
+        if words[0] == CATEGORY:
             return self._listed(words[0], words[1].strip() if len(words) > 1 else "")
         return self._ranked(" ".join(words))
 
@@ -85,19 +86,11 @@ class Shelf:
         return _found(self.shop.index.search(words, FOUND_AT_MOST))
 
     def _list(self, kind: str, wanted: str) -> Found:
-        products = self.shop.products
-        numbers = range(len(products))
-        return _found([i for i in numbers if wanted in _labels(kind, products[i])])
+        return _found(self.shop.listings.find(kind, wanted))
 
 
 def _found(products: Sequence[int]) -> Found:
-    return Found(tuple(products), hashlib.sha256(repr(products).encode()).hexdigest()[:16])
-
-
-def _labels(kind: str, product: Product) -> tuple[str, ...]:
-    if kind == "<a>":
-        return product.attributes
-    return (product.category,) if kind == "<c>" else (product.query,)
+    return Found(products, hashlib.sha256(array("i", products[:]).tobytes()).hexdigest()[:16])
 
 
 @lru_cache(maxsize=8)

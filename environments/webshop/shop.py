@@ -16,10 +16,11 @@ from agentrl.environments.webshop.catalogue import Product, read_products
 from agentrl.environments.webshop.files import content_hash, sources
 from agentrl.environments.webshop.index import Index
 from agentrl.environments.webshop.index_build import IndexBuilder
+from agentrl.environments.webshop.listings import Listings, ListingsBuilder
 from agentrl.environments.webshop.store import Store, StoreBuilder
 from agentrl.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 """The version of the files in the cache; another version is built anew."""
 _KIND = "webshop"
 
@@ -44,6 +45,8 @@ class Shop:
     """By number, in the order of the catalogue's file."""
     index: Index
     """Finds product numbers by words."""
+    listings: Listings
+    """Finds product numbers by attribute, category or query."""
     digest: str
     """Hash of the catalogue's files and of the format (16 hex digits)."""
 
@@ -76,19 +79,23 @@ def document_text(product: Product) -> str:
 def _open(folder: Path, *hashes: str) -> Shop:
     digest = hashlib.sha256(repr((FORMAT, hashes)).encode()).hexdigest()[:16]
     entry = build_once(_KIND, digest, lambda draft: build_shop(folder, draft))
-    return Shop(ProductStore(entry / "products", Product), Index(entry / "index"), digest)
+    products = ProductStore(entry / "products", Product)
+    return Shop(products, Index(entry / "index"), Listings(entry / "listings"), digest)
 
 
 def build_shop(folder: Path, target: Path) -> None:
-    """Write product store and index of a catalogue into an empty folder, in one pass.
+    """Write product store, index and listings of a catalogue into an empty folder, in one pass.
 
     Raises:
         DataError: A file of the catalogue is missing or damaged, or holds no product.
     """
     store, index = StoreBuilder(target / "products"), IndexBuilder(target / "index")
+    listings = ListingsBuilder(target / "listings")
     for product in read_products(folder):
         store.add(product.asin, product)
         index.add(product.asin, document_text(product))
+        listings.add(product)
     store.finish()
+    listings.finish()
     if not index.finish().documents:
         raise DataError(f"{sources(folder).products} holds no product; copy the file again")

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentrl.environments.webshop import common, ranking
 from agentrl.environments.webshop.index import MOST_TERMS, Index
 from agentrl.environments.webshop.index_build import IndexBuilder
+from agentrl.environments.webshop.porter import stem
 from agentrl.environments.webshop.shop import open_shop
 from agentrl.errors import DataError
 
@@ -84,6 +86,24 @@ def test_blocks_do_not_show(
         assert whole.scores(query) == parts.scores(query)
 
 
+def test_common_terms_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, rng.integers(1, 9))) for _ in range(900)]
+    plain = build(tmp_path / "plain", texts)
+    monkeypatch.setattr(common, "LEAST", 5)
+    monkeypatch.setattr(ranking, "FEW", 10)
+    monkeypatch.setattr(ranking, "BUDGET", 0)
+    tabled = build(tmp_path / "tabled", texts)
+    table = np.load(tmp_path / "tabled" / "common.npy")
+    assert table.shape == (len(WORDS), 900)
+    assert (table > 0).sum() == sum(tabled.frequency(word) for word in map(stem, WORDS))
+    for query in ("red lamp", "warm soft large sofa", "shirt", " ".join(WORDS)):
+        monkeypatch.setattr(ranking, "FEW", 10**6)
+        expected = plain.scores(query)
+        monkeypatch.setattr(ranking, "FEW", 10)
+        assert tabled.scores(query) == expected
+
+
 @pytest.mark.parametrize(
     "query", ["a" * 100_000, "\0\x1b\ud800 lamp", "(.+)+[" * 9000, "lamp " * 20_000, "\udfff" * 9]
 )
@@ -98,7 +118,7 @@ def test_terms_beyond_lucenes_limit_do_not_count(index: Index) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["documents.npy", "terms.bin", "term_hashes.npy", "statistics.json"]
+    "name", ["documents.npy", "terms.bin", "term_hashes.npy", "common.npy", "statistics.json"]
 )
 @pytest.mark.parametrize("damage", ["missing", "cut", "other"])
 def test_a_damaged_file_is_named(index: Index, tmp_path: Path, name: str, damage: str) -> None:
