@@ -25,7 +25,8 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, asyncio thinks that a loop does in this thread.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start Chromium; without one the test is skipped, but in CI it fails."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
