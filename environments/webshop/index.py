@@ -90,10 +90,14 @@ class Index:
     def _term(self, place: int, count: int) -> Term:
         start, end = self._posting_starts[place : place + 2].tolist()
         weight = np.float32(count) * idf(self.statistics.documents_with_terms, end - start)
-        row = int(np.searchsorted(self._common_terms, place))
-        is_common = row < len(self._common_terms) and self._common_terms[row] == place
         best = int(self._best_impacts[place])
-        return Term(start, end, weight, best, row if is_common else None)
+        return Term(start, end, weight, best, self._row(place))
+
+    def _row(self, place: int) -> int | None:
+        """Return where a term stands in the table of common terms."""
+        common = self._common_terms
+        row = int(common.searchsorted(place)) if len(common) else 0
+        return row if row < len(common) and common[row] == place else None
 
     def _check(self, folder: Path) -> None:
         """Raise unless the files belong together."""
