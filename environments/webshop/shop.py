@@ -17,12 +17,16 @@ from agentrl.environments.webshop.files import content_hash, sources
 from agentrl.environments.webshop.index import Index
 from agentrl.environments.webshop.index_build import IndexBuilder
 from agentrl.environments.webshop.listings import Listings, ListingsBuilder
+from agentrl.environments.webshop.mapped import damaged
 from agentrl.environments.webshop.store import Store, StoreBuilder
 from agentrl.errors import DataError
 
 FORMAT = 2
 """The version of the files in the cache; another version is built anew."""
+LARGE = 1 << 25
+"""From so many bytes on, the hash of a file is kept."""
 _KIND = "webshop"
+_HASH = "hash.txt"
 
 
 class ProductStore(Store[Product]):
@@ -63,7 +67,7 @@ def open_shop(folder: str | Path) -> Shop:
         DataError: A file is missing or damaged, or the cache folder cannot be written.
     """
     files = sources(Path(folder))
-    return _open(Path(folder), content_hash(files.products), content_hash(files.attributes))
+    return _open(Path(folder), _hash(files.products), _hash(files.attributes))
 
 
 def document_text(product: Product) -> str:
@@ -73,6 +77,26 @@ def document_text(product: Product) -> str:
     )
     bullet = product.bullets[0] if product.bullets else ""
     return f"{product.title} {product.description} {bullet} {options}".lower()
+
+
+def _hash(file: Path) -> str:
+    """Return a file's hash; that of a large one is kept, or each process would read it anew."""
+    status = file.stat()
+    if status.st_size < LARGE:
+        return content_hash(file)
+    state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    key = hashlib.sha256(repr((str(file.resolve()), state)).encode()).hexdigest()[:16]
+    entry = build_once(
+        f"{_KIND}-hashes", key, lambda draft: _write(draft / _HASH, content_hash(file))
+    )
+    try:
+        return (entry / _HASH).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged(entry / _HASH, error) from error
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="ascii")
 
 
 @lru_cache(maxsize=8)

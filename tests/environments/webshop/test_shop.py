@@ -8,21 +8,23 @@ from pathlib import Path
 import pytest
 
 from agentrl.cache import cache_folder
+from agentrl.environments.webshop import shop
 from agentrl.environments.webshop.catalogue import read_products
+from agentrl.environments.webshop.files import content_hash
 from agentrl.environments.webshop.shop import document_text, open_shop
 from agentrl.errors import DataError
 
 
 def test_products_and_search_agree(shop_folder: Path) -> None:
-    shop = open_shop(shop_folder)
+    found = open_shop(shop_folder)
     products = list(read_products(shop_folder))
-    assert list(shop.products) == products
-    assert len(shop.index) == len(products)
-    number = shop.index.search("ivory kettles")[0]
+    assert list(found.products) == products
+    assert len(found.index) == len(products)
+    number = found.index.search("ivory kettles")[0]
     assert products[number].name.startswith("Ivory Kettle")
-    assert shop.products.find(products[number].asin) == number
-    assert shop.products.by_asin(products[number].asin) == products[number]
-    assert shop.products.find("B000000000") is None
+    assert found.products.find(products[number].asin) == number
+    assert found.products.by_asin(products[number].asin) == products[number]
+    assert found.products.find("B000000000") is None
 
 
 def test_all_callers_share_one_shop(shop_folder: Path) -> None:
@@ -38,6 +40,34 @@ def test_another_catalogue_is_another_shop(shop_folder: Path, tmp_path: Path) ->
     products.write_text(products.read_text().replace("Sturdy", "Stout"))
     assert same.digest == open_shop(shop_folder).digest != open_shop(tmp_path).digest
     assert open_shop(tmp_path).index.search("stout")
+
+
+def test_a_large_file_is_hashed_once(
+    shop_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    data.mkdir()
+    for file in shop_folder.iterdir():
+        (data / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setenv("AGENTRL_CACHE", str(cache))
+    monkeypatch.setattr(shop, "LARGE", 1)
+    hashed: list[str] = []
+    monkeypatch.setattr(
+        shop, "content_hash", lambda file: hashed.append(file.name) or content_hash(file)
+    )
+    digest = open_shop(data).digest
+    assert digest == open_shop(data).digest == open_shop(shop_folder).digest
+    first = ["items_shuffle.json", "items_ins_v2.json"]
+    assert hashed[:2] == first
+    assert len(hashed) == 4
+    products = data / "items_shuffle.json"
+    products.write_text(products.read_text().replace("Sturdy", "Stout"))
+    assert open_shop(data).digest != digest
+    assert hashed[4:] == ["items_shuffle.json"]
+    for entry in (cache / "webshop-hashes").iterdir():
+        (entry / "hash.txt").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"hash.txt is damaged .*delete the folder"):
+        open_shop(data)
 
 
 def test_the_text_that_is_found(shop_folder: Path) -> None:
