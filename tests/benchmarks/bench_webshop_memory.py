@@ -82,9 +82,9 @@ async def in_workers(spec: EnvSpec, tasks: Sequence[str], count: int) -> dict[st
     """Return the memory of so many worker processes, together."""
     before = children()
     pool = WorkerPool(spec, count, None)
-    await played(pool, tasks, count)
+    workers = await played(pool, tasks, count)
     each = [memory(process) for process in children() - before]
-    assert len(each) == count
+    assert len(each) == len(workers) == count
     await pool.close()
     return {name: sum(one[name] for one in each) for name in FIELDS}
 
