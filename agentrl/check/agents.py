@@ -24,7 +24,7 @@ def measure_agents(subject: Subject) -> Finding:
         "what chance solves teaches nothing, and what the oracle fails may be unsolvable",
     )
     rng = subject.rng("agents")
-    task_ids = subject.task_ids(subject.episodes, "agents")
+    task_ids = subject.task_ids(subject.episodes)
     chance = _play_all(subject.make(), task_ids, lambda frame: random_action(frame, rng, noise=0.0))
     finding.figures["episodes"] = len(task_ids)
     finding.figures["random_success"] = chance.wins / len(task_ids)

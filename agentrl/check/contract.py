@@ -54,7 +54,7 @@ def check_answers(subject: Subject) -> Finding:
     """Check types of everything returned, and the errors for tasks and splits that do not exist."""
     finding = Finding("answers", "the collector and step-level credit read these keys of info")
     rng = subject.rng("answers")
-    for task_id in subject.task_ids(min(subject.episodes, 8), "answers"):
+    for task_id in subject.task_ids(min(subject.episodes, 8)):
         _, frames = walk(subject.make(), task_id, 0, rng, 40)
         for turn, frame in enumerate(frames):
             problems = [f"turn {turn} of task {task_id!r}: {p}" for p in _faults(frame, task_id)]
@@ -72,7 +72,7 @@ def check_turn_limit(subject: Subject) -> Finding:
         "an episode cut off is not a task failed: credit and value targets treat them differently",
     )
     rng = subject.rng("turn limit")
-    for task_id in subject.task_ids(min(subject.episodes, 8), "turn limit"):
+    for task_id in subject.task_ids(min(subject.episodes, 8)):
         free = subject.make(max_turns=NO_LIMIT)
         actions, frames = _longer_than(free, task_id, rng, 3)
         limit = len(frames) - 2

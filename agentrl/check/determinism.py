@@ -48,7 +48,7 @@ def check_determinism(subject: Subject) -> Finding:
 def _record(subject: Subject) -> list[Episode]:
     rng = subject.rng("determinism")
     episodes = []
-    for task_id in subject.task_ids(min(subject.episodes, 8), "determinism"):
+    for task_id in subject.task_ids(min(subject.episodes, 8)):
         actions, frames = walk(subject.make(), task_id, _SEED, rng, _TURNS)
         episodes.append((task_id, actions, [frame.plain() for frame in frames]))
     return episodes

@@ -46,7 +46,7 @@ def check_fuzz(subject: Subject) -> Finding:
     finding = Finding("hostile actions", "a model writes anything; an exception loses the episode")
     rng = subject.rng("fuzz")
     env = subject.make()
-    task_ids = subject.task_ids(min(subject.episodes, 8), "fuzz")
+    task_ids = subject.task_ids(min(subject.episodes, 8))
     frame: Frame | None = None
     slowest = 0.0
     episode = 0

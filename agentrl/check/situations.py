@@ -69,7 +69,7 @@ def check_situations(subject: Subject) -> Finding:
         "state_key", "GiGPO and SALT compare actions taken in situations with equal keys"
     )
     rng = subject.rng("situations")
-    for task_id in subject.task_ids(min(subject.episodes, 5), "situations"):
+    for task_id in subject.task_ids(min(subject.episodes, 5)):
         walks = _explore(subject, task_id, rng)
         keys = [node.frame.key for walk in walks.walks for node in walk]
         if all(key is None for key in keys):

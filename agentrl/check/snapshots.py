@@ -14,6 +14,7 @@ from agentrl.errors import explain
 
 _SEED = 5
 _BRANCHES = 4
+_TASKS = 6
 
 
 def check_snapshots(subject: Subject) -> Finding:
@@ -22,7 +23,7 @@ def check_snapshots(subject: Subject) -> Finding:
         "snapshots", "tree credit and Monte-Carlo values branch episodes at a situation"
     )
     rng = subject.rng("snapshots")
-    for task_id in subject.task_ids(min(subject.episodes, 6), "snapshots"):
+    for task_id in subject.task_ids(min(subject.episodes, _TASKS)):
         env = subject.make()
         actions, frames = walk(env, task_id, _SEED, rng, 30)
         try:
@@ -61,7 +62,7 @@ def _branch(
     other_ways: dict[str, Callable[[], object]] = {
         "after the episode went on": lambda: _play(env, actions[turn:]),
         "after another course": lambda: _play(env, shuffled),
-        "after another task": lambda: walk(env, subject.task_ids(2, "other")[-1], 1, rng, 5),
+        "after another task": lambda: walk(env, subject.task_ids(_TASKS + 1)[-1], 1, rng, 5),
     }
     for way, go_elsewhere in other_ways.items():
         env.restore(snapshot)

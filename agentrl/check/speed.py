@@ -50,7 +50,7 @@ def _latencies(subject: Subject) -> tuple[list[float], list[float]]:
     rng = subject.rng("speed")
     resets: list[float] = []
     steps: list[float] = []
-    for episode, task_id in enumerate(subject.task_ids(subject.episodes + 1, "speed")):
+    for episode, task_id in enumerate(subject.task_ids(subject.episodes + 1)):
         begun = time.perf_counter()
         frame = start(env, task_id)
         ready = time.perf_counter()
@@ -92,9 +92,9 @@ def _bytes_per_environment(subject: Subject) -> int:
 
 
 def _crowd(subject: Subject, count: int) -> list[TextEnv]:
-    """Return instances in the middle of different tasks."""
+    """Return instances in the middle of different tasks, as far as these go."""
     rng = subject.rng("memory")
-    task_ids = subject.task_ids(count, "memory")
+    task_ids = subject.task_ids(min(subject.episodes, count))
     envs = []
     for index in range(count):
         env = subject.make()

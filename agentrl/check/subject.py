@@ -69,15 +69,17 @@ class Subject:
         """Return the random stream of one check."""
         return np.random.default_rng([self.seed, task_seed(purpose)])
 
-    def task_ids(self, count: int, purpose: str) -> list[str]:
-        """Return ids of up to `count` different tasks of the split, drawn at random."""
+    def task_ids(self, count: int) -> list[str]:
+        """Return ids of up to `count` different tasks of the split, drawn at random.
+
+        Every check is given the same: where the first reset of a task is slow because a game is
+        compiled, the others find it done.
+        """
         ids = self.make().tasks.ids(self.split)
         size = len(ids)
-        rng = self.rng(f"tasks/{purpose}")
         if size <= count:
             return [ids[i] for i in range(size)]
-        if size < 100_000:
-            picks = rng.choice(size, size=count, replace=False)
-        else:
-            picks = np.unique(rng.integers(size, size=count))
-        return [ids[int(i)] for i in picks]
+        rng = self.rng("tasks")
+        few = size < 100_000
+        picks = rng.permutation(size)[:count] if few else rng.integers(size, size=count)
+        return [ids[i] for i in dict.fromkeys(picks.tolist())]
