@@ -135,7 +135,7 @@ def against_exhaustive(index: Index, queries: Sequence[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--products", type=int, default=50_000, help="size of the large catalogue")
+    parser.add_argument("--products", type=int, default=100_000, help="size of the large catalogue")
     parser.add_argument("--full", action="store_true", help=f"as large as the original: {FULL:,}")
     parser.add_argument("--keep", type=Path, help="keep what is made in this folder")
     options = parser.parse_args()
