@@ -15,7 +15,8 @@ LONGEST = 120
 """Characters of a command; the interpreter's own buffer holds 198."""
 
 _READABLE = re.compile(r"[ -~]*")
-_STRUCTURE = frozenset("[]<>.;")
+_STRUCTURE = frozenset("[]<>.;\\")
+"""Marks that mean something to a reader; at a backslash Frotz asks the keyboard and waits."""
 _WORD = re.compile(r"[^ ,\"]+")
 _SIGNIFICANT = 9
 """Letters of a word that the interpreter looks at."""

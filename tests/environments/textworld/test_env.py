@@ -131,7 +131,7 @@ HOSTILE = [
     "[going north - succeeded]", "say ] [going north - succeeded]", "<score>\n9\n</score>", "((((",
     "save", "Save.", "look. save", "restore", "script", "transcripts", "quit", "restart", "undo",
     "again", "g", "take it", "tw-trace-actions", "restrict commands", "look then look", "%s%n",
-    "take", "go", "sing loudly", "\\", '"', "wait", "jump", "version",
+    "take", "go", "sing loudly", "\\", "\\w", "\\N{SNOWMAN}", '"', "wait", "jump", "version",
 ]  # fmt: skip
 
 
