@@ -74,6 +74,8 @@ class Batch:
     """Length [trajectories]."""
     answers: list[str | None]
     """Length [trajectories]."""
+    final_state_keys: list[str | None]
+    """The situation each trajectory ended in. Length [trajectories]."""
     trajectory_offsets: Ints
     """Group g holds trajectories [g] to [g + 1]. Shape [groups + 1]."""
     groups: list[str]
@@ -112,6 +114,7 @@ class Batch:
             ids=[t.id for t in scored],
             task_ids=[t.task_id for t in scored],
             answers=[t.answer for t in scored],
+            final_state_keys=[t.final_state_key for t in scored],
             trajectory_offsets=_offsets(count for _, count in runs),
             groups=[name for name, _ in runs],
         )

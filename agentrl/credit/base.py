@@ -8,7 +8,7 @@ last. numpy in, numpy out; nothing here imports torch.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,20 @@ Advantages = npt.NDArray[np.float64]
 Stage = Literal["outcome", "refine", "modulate", "normalise"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which they may stand in a list; exactly one outcome comes first."""
+
+SIGNALS = {
+    "entropy": "full-vocabulary entropy of the old policy, in nats; shape [tokens], 0 where read",
+    "answer_logprob": "mean log-probability of the reference answer's tokens before and after each "
+    "turn; shape [turns, 2]",
+    "prm_log_ratio": "log-probability of each turn under the process reward model minus that under "
+    "the old policy, summed over its sampled tokens; shape [turns]",
+    "ref_logprob": "log-probability under the reference policy; shape [tokens]",
+    "value": "the critic's value before each sampled token; shape [tokens]",
+}
+"""What a method may need beyond the batch, and in which shape."""
+
+Why = list[dict[str, Any]]
+"""One record per turn in plain JSON values; an empty one where there is nothing to say."""
 
 Level = Literal["turn", "token", "same"]
 """One value per turn; one per token; or whatever the previous method gave."""
@@ -49,11 +63,20 @@ class CreditMethod(Protocol):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Signals it reads: any of entropy, answer_logprob, prm_logprob, ref_logprob, value."""
+        """Signals it reads, by the names in `SIGNALS`."""
 
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return advantages; `advantages` is None for the first method of a list.
 
         A token-level method that follows a turn-level one is given values per token already.
         """
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A method that can say why a turn got its value."""
+
+    def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
+        """Return a record per turn, for the same arguments as the call."""
         ...
