@@ -57,8 +57,9 @@ class DialogueConfig(Section):
 
     format: Literal["plain", "react", "xml", "choice"] = "plain"
     """How an action is written: bare line; Thought/Action; <think>/<action>; one of a list."""
-    restrict: bool = False
-    """With `choice`: sample only among the admissible actions (the learner normalises alike)."""
+    restrict: bool | Literal["number"] = False
+    """With `choice`: sample only among the admissible actions, written out, or with `number` only
+    among their numbers in the list shown (the learner normalises alike)."""
     memory: Literal["full", "window"] = "full"
     """Keep the whole history, or the last `window` turns (each turn then starts a new segment)."""
     window: int = Field(3, ge=1)

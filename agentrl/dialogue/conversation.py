@@ -49,7 +49,7 @@ class Conversation:
 
     __slots__ = (
         "_answered", "_buffer", "_first", "_info", "_kept", "_length", "_pending", "_prompt",
-        "_restriction", "_rules", "_tail", "overflow", "sampled",
+        "_restriction", "_rules", "_said", "_tail", "overflow", "sampled",
     )  # fmt: skip
 
     def __init__(self, rules: Rules) -> None:
@@ -64,6 +64,7 @@ class Conversation:
         self._info: Mapping[str, Any] = {}
         self._prompt: Prompt | None = None
         self._restriction: Restriction | None = None
+        self._said: Mapping[str, str] = {}
         self._answered = 0
         self.overflow: str | None = None
         self.sampled = 0
@@ -133,8 +134,8 @@ class Conversation:
 
     def _limited(self, ids: Ids, new: Ids, starts: bool, limit: int) -> Prompt | None:
         rules = self._rules
-        texts = rules.format.choices(self._info)
-        self._restriction = restriction = rules.restrict(texts) if texts else None
+        self._said = said = rules.format.choices(self._info) or {}
+        self._restriction = restriction = rules.restrict(tuple(said)) if said else None
         choices = restriction.within(limit) if restriction is not None else None
         if choices == ():
             return self._end(f"no admissible action fits into the {limit} tokens left")
@@ -193,7 +194,7 @@ class Conversation:
             chosen = self._restriction.texts.get(tuple(ids.tolist()))
             allowed = allowed_ids(choices, ids)
             if chosen is not None:
-                return Reply(chosen, True, text, None, allowed)
+                return Reply(self._said[chosen], True, text, None, allowed)
         action, problem = self._rules.format.parse(text, self._info)
         if action is not None:
             return Reply(action, True, text, None, allowed)

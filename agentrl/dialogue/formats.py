@@ -32,8 +32,8 @@ class ActionFormat(Protocol):
         """Return `(action, None)`, or `(None, problem)`; never raise."""
         ...
 
-    def choices(self, info: Mapping[str, Any]) -> Sequence[str] | None:
-        """Return the texts that decoding is restricted to, or None for no restriction."""
+    def choices(self, info: Mapping[str, Any]) -> Mapping[str, str] | None:
+        """Return what may be said and the action each text means; None for no restriction."""
         ...
 
 
@@ -44,7 +44,7 @@ class _Free:
         """Return the observation unchanged."""
         return observation
 
-    def choices(self, info: Mapping[str, Any]) -> Sequence[str] | None:
+    def choices(self, info: Mapping[str, Any]) -> Mapping[str, str] | None:
         """Return None: any text may be sampled."""
         return None
 
@@ -132,10 +132,13 @@ class Choice:
     Attributes:
         listed: Whether the prompt lists the actions.
         restrict: Whether decoding is restricted to them.
+        numbered: Whether a restricted answer is a number in the list instead of an action's text:
+            one or two ids, however long the action, and nothing to copy.
     """
 
     listed: bool = True
     restrict: bool = False
+    numbered: bool = False
 
     @property
     def instructions(self) -> str:
@@ -167,9 +170,14 @@ class Choice:
             return action, None
         return None, f"{line[:80]!r} is not one of the actions you can take now. Name one of them."
 
-    def choices(self, info: Mapping[str, Any]) -> Sequence[str] | None:
+    def choices(self, info: Mapping[str, Any]) -> Mapping[str, str] | None:
         """Return the admissible actions where decoding is restricted."""
-        return (_admissible(info) or None) if self.restrict else None
+        actions = _admissible(info)
+        if not self.restrict or not actions:
+            return None
+        if self.numbered:
+            return {str(number): action for number, action in enumerate(actions, 1)}
+        return {action: action for action in actions}
 
     def _find(self, line: str, actions: Sequence[str]) -> str | None:
         by_text = {_plain(action): action for action in reversed(actions)}
@@ -186,13 +194,18 @@ class Choice:
         return actions[index - 1] if not rest or rest == _plain(actions[index - 1]) else None
 
 
-FORMATS: dict[str, Callable[[bool], ActionFormat]] = {
+def _choice(restrict: bool | str) -> Choice:
+    numbered = restrict == "number"
+    return Choice(listed=numbered or not restrict, restrict=bool(restrict), numbered=numbered)
+
+
+FORMATS: dict[str, Callable[[bool | str], ActionFormat]] = {
     "plain": lambda restrict: Plain(),
     "react": lambda restrict: React(),
     "xml": lambda restrict: Xml(),
-    "choice": lambda restrict: Choice(listed=not restrict, restrict=restrict),
+    "choice": _choice,
 }
-"""Maker of each format, given whether decoding is restricted."""
+"""Maker of each format, given `DialogueConfig.restrict`."""
 
 
 def _admissible(info: Mapping[str, Any]) -> Sequence[str]:

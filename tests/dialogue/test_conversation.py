@@ -200,6 +200,20 @@ def test_restricted_decoding(start: Start, answer: Any, tokenizer: Any) -> None:
     assert reply.allowed.counts[-1] == 2
 
 
+def test_restricted_to_numbers(start: Start, answer: Any, tokenizer: Any) -> None:
+    dialogue = start(format="choice", restrict="number")
+    actions = ["look", "2", "go"]
+    prompt = asked(dialogue, "a room", admissible_actions=actions)
+    assert "1. look\n2. 2\n3. go<|action|>" in tokenizer.decode(prompt.ids)
+    assert [tokenizer.decode(one) for one in prompt.choices] == [f"{n}<|end|>" for n in (1, 2, 3)]
+    reply = dialogue.receive(answer("3"))
+    assert (reply.action, reply.valid) == ("go", True)
+    assert reply.allowed is not None
+    assert list(reply.allowed.counts) == [3, 1]
+    asked(dialogue, "a room", admissible_actions=["look", "3", "1"])
+    assert dialogue.receive(answer("3")).action == "1", "a number means a place in the list"
+
+
 def test_restriction_leaves_out_what_cannot_be_finished(start: Start, complete: Any) -> None:
     dialogue = start(format="choice", restrict=True, max_turn_tokens=5)
     prompt = asked(dialogue, "a", admissible_actions=["z", "z" * 20])

@@ -138,7 +138,7 @@ def test_choice_lists_the_actions_unless_decoding_is_restricted() -> None:
     )
     assert restricted.decorate("A room.", ACTIONS) == "A room."
     assert listed.choices(ACTIONS) is None
-    assert restricted.choices(ACTIONS) == ACTIONS["admissible_actions"]
+    assert list(restricted.choices(ACTIONS)) == ACTIONS["admissible_actions"]
     assert restricted.choices({"admissible_actions": []}) is None
     assert restricted.parse("2", ACTIONS)[0] is None
     assert listed.instructions != restricted.instructions
