@@ -80,3 +80,12 @@ class Explains(Protocol):
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return a record per turn, for the same arguments as the call."""
         ...
+
+
+@runtime_checkable
+class FollowsHost(Protocol):
+    """A method whose formula depends on the outcome estimator that stands before it."""
+
+    def for_host(self, host: CreditMethod) -> CreditMethod:
+        """Return the method as it is to run after `host`."""
+        ...

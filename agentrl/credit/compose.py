@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from agentrl.batch import Batch
-from agentrl.credit.base import STAGES, Advantages, CreditMethod
+from agentrl.credit.base import STAGES, Advantages, CreditMethod, FollowsHost
 from agentrl.credit.checks import check_rewards
 from agentrl.errors import ConfigError, did_you_mean
 from agentrl.trajectory import Signals
@@ -35,7 +35,8 @@ def parse(entries: Entry | Sequence[Entry]) -> list[CreditMethod]:
     listed: Sequence[Any] = [entries] if one else entries  # type: ignore[assignment]
     methods = [method for entry in listed for method in _read(entry)]
     _check_order(methods)
-    return methods
+    host = methods[0]
+    return [m.for_host(host) if isinstance(m, FollowsHost) else m for m in methods]
 
 
 def needs(entries: Entry | Sequence[Entry]) -> frozenset[str]:
