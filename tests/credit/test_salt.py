@@ -283,9 +283,7 @@ def reference(batch: Batch, host: np.ndarray, history: int, unique: bool) -> lis
     """The definition, turn by turn."""
     of_turn = batch.trajectory_of_turn()
     keys = []
-    for i, (start, stop) in enumerate(
-        zip(batch.turn_offsets, batch.turn_offsets[1:], strict=False)
-    ):
+    for i, (start, stop) in enumerate(pairwise(batch.turn_offsets)):
         past: list[Any] = [("root", batch.observations[start] if start < stop else "")]
         for t in range(start, stop):
             before = tuple(past[-history:])
