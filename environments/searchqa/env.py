@@ -60,7 +60,7 @@ class SearchQA(TextEnv):
         expert: ExpertName | bool | None = None,
         reward: RewardName = "exact_match",
         results: int | None = None,
-        corpus: Corpus = "all",
+        corpus: Corpus = "own",
         data: str | Path | None = None,
         split: str = "train",
         max_turns: int | None = None,
@@ -76,8 +76,8 @@ class SearchQA(TextEnv):
                 True takes the first of them that the source has.
             reward: What an answer pays.
             results: Passages a search shows; by default 2 of generated ones and 3 of real ones.
-            corpus: Where real questions are searched for: `all` passages of the three data sets,
-                the data set's `own`, or the few that came with the `question`.
+            corpus: Where real questions are searched for: the data set's `own` passages, `all` of
+                the three data sets, or the few that came with the `question`.
             data: The folder with the data sets; by default `searchqa` in `AGENTRL_DATA`.
             split: The split that `reset` draws from when no task is named.
             max_turns: Overrides the limit of 10 turns.

@@ -83,11 +83,13 @@ def _acquaintances(
     """Return whom a person is linked to, by relation."""
     found: dict[str, str] = {}
     for relation in dice.sample(PERSONAL, len(PERSONAL)):
+        if len(found) == _ACQUAINTANCES:
+            break
         others = people[index + 1 :] if relation in ELDERS else people[:index] + people[index + 1 :]
         if relation in ("mother", "father"):
             others = [name for name in others if (name in women) == (relation == "mother")]
         others = [name for name in others if name not in found.values()]
-        if others and len(found) < _ACQUAINTANCES:
+        if others:
             found[relation] = dice.pick(others)
     return found
 

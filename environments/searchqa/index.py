@@ -31,8 +31,9 @@ class Bm25Library:
         """
         bm25s = _bm25s()
         self.passages = tuple(passages)
-        self.digest = _digest(self.passages, bm25s.__version__)
-        entry = build_once("searchqa-index", self.digest, partial(_build, self.passages))
+        self.digest = digest_of(self.passages)
+        key = f"{_FORMAT}-{bm25s.__version__}-{self.digest}"
+        entry = build_once("searchqa-index", key, partial(_build, self.passages))
         self._index = bm25s.BM25.load(str(entry), mmap=True, show_progress=False)
         self._by_title: dict[str, list[int]] = {}
         for number, passage in enumerate(self.passages):
@@ -69,8 +70,9 @@ def _build(passages: Sequence[Passage], folder: Path) -> None:
     index.save(str(folder), show_progress=False)
 
 
-def _digest(passages: Sequence[Passage], version: str) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {version}".encode())
+def digest_of(passages: Sequence[Passage]) -> str:
+    """Return a hash of passages and their order (24 hex digits)."""
+    digest = hashlib.sha256()
     for passage in passages:
         digest.update(f"\0{passage.title}\0{passage.text}".encode(errors="surrogatepass"))
     return digest.hexdigest()[:24]

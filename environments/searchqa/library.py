@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 _WORD = re.compile(r"[^\W_]+")
@@ -72,29 +72,38 @@ class SmallLibrary:
     """A few dozen passages, ranked by BM25; the words of a title count three times."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
-        """Index the passages."""
+        """Take the passages; they are indexed when first searched."""
         self.passages = tuple(passages)
-        self._titles = [title_key(passage.title) for passage in self.passages]
+
+    def search(self, query: str, count: int) -> tuple[int, ...]:
+        """Return the positions of the best passages; see `Library.search`."""
+        scores: dict[int, float] = {}
+        for word in query_words(query):
+            for number, weight in self._weights.get(word, ()):
+                scores[number] = scores.get(number, 0.0) + weight
+        named = title_key(query)
+        order = sorted(scores, key=lambda n: (self._titles[n] != named, -scores[n], n))
+        return tuple(order[:count])
+
+    @cached_property
+    def _titles(self) -> list[str]:
+        return [title_key(passage.title) for passage in self.passages]
+
+    @cached_property
+    def _weights(self) -> dict[str, list[tuple[int, float]]]:
+        """What each word adds to the passages that have it."""
         counts = [
             Counter(words_of(passage.title) * _TITLE_WEIGHT + words_of(passage.text))
             for passage in self.passages
         ]
         lengths = [count.total() for count in counts]
-        mean = sum(lengths) / max(len(lengths), 1) or 1.0
-        self._weights: dict[str, dict[int, float]] = {}
+        mean = sum(lengths) / max(len(lengths), 1)
+        found: dict[str, list[tuple[int, float]]] = {}
         for number, (count, length) in enumerate(zip(counts, lengths, strict=True)):
             norm = _K1 * (1 - _B + _B * length / mean)
             for word, times in count.items():
-                self._weights.setdefault(word, {})[number] = times / (times + norm)
-        self.search = lru_cache(256)(self._search)
-
-    def _search(self, query: str, count: int) -> tuple[int, ...]:
-        scores: dict[int, float] = {}
-        for word in query_words(query):
-            holders = self._weights.get(word, {})
-            rarity = math.log(1 + (len(self.passages) - len(holders) + 0.5) / (len(holders) + 0.5))
-            for number, weight in holders.items():
-                scores[number] = scores.get(number, 0.0) + rarity * weight
-        named = title_key(query)
-        order = sorted(scores, key=lambda n: (self._titles[n] != named, -scores[n], n))
-        return tuple(order[:count])
+                found.setdefault(word, []).append((number, times / (times + norm)))
+        for holders in found.values():
+            rarity = math.log(1 + (len(counts) - len(holders) + 0.5) / (len(holders) + 0.5))
+            holders[:] = [(number, rarity * weight) for number, weight in holders]
+        return found

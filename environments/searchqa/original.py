@@ -6,11 +6,11 @@ those that come with the questions, of all its splits together.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import lzma
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import msgspec
 
@@ -137,30 +137,35 @@ RELEASES: Mapping[str, Release] = {
 """The published test questions have no answers and are left out."""
 
 
-def convert(source: str, files: Mapping[str, Path], folder: Path) -> None:
-    """Write the files of a release in packed form into an empty folder.
+def convert(
+    source: str, files: Mapping[str, Path], folder: Path, *, is_packed: bool = False
+) -> None:
+    """Write the files of a release, one line a question or passage, into an empty folder.
 
     Args:
         source: The data set's name.
         files: Its files by split.
         folder: To be filled.
+        is_packed: Whether to pack with xz.
 
     Raises:
         DataError: A file is damaged.
     """
     passages: dict[Passage, None] = {}
     for split, file in files.items():
-        with (folder / f"{source}_{split}.jsonl").open("wb") as out:
+        with _writing(folder / f"{source}_{split}.jsonl", is_packed) as out:
             for row, context in RELEASES[source].read(file):
                 passages.update(dict.fromkeys(context))
                 out.write(msgspec.json.encode(row) + b"\n")
-    _write_corpus(list(passages), folder / f"{source}_corpus.jsonl")
-
-
-def _write_corpus(passages: Sequence[Passage], file: Path) -> None:
-    with file.open("w", encoding="utf-8") as out:
+    with _writing(folder / f"{source}_corpus.jsonl", is_packed) as out:
         for passage in passages:
-            out.write(json.dumps(passage._asdict()) + "\n")
+            out.write(msgspec.json.encode(passage._asdict()) + b"\n")
+
+
+def _writing(file: Path, is_packed: bool) -> IO[bytes]:
+    if is_packed:
+        return lzma.open(file.with_name(f"{file.name}.xz"), "wb", preset=3)
+    return file.open("wb")
 
 
 def _decode(where: object, content: bytes, kind: type[_T]) -> _T:

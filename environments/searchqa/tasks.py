@@ -9,14 +9,15 @@ from typing import Literal
 
 from agentrl.environments.searchqa.dice import Dice
 from agentrl.environments.searchqa.generate import generate
+from agentrl.environments.searchqa.index import Bm25Library, digest_of
 from agentrl.environments.searchqa.levels import Difficulty, Level, levels_of
 from agentrl.environments.searchqa.library import Library, SmallLibrary
-from agentrl.environments.searchqa.question import Question
+from agentrl.environments.searchqa.question import Question, content_hash
 from agentrl.environments.searchqa.sources import Shelf, shelf_of
 from agentrl.errors import TaskError, did_you_mean
 from agentrl.tasks import SeededIds, TaskSet
 
-Corpus = Literal["all", "own", "question"]
+Corpus = Literal["own", "all", "question"]
 
 SPLIT_SIZES: Mapping[str, int] = {"train": 10_000_000, "valid": 500, "test": 1000}
 _FIRST_SEED = {"train": 0, "valid": 20_000_000, "test": 30_000_000}
@@ -78,7 +79,7 @@ def real_tasks(source: str, corpus: Corpus, folder: Path) -> TaskSet:
 
     Args:
         source: `hotpotqa`, `musique` or `2wiki`.
-        corpus: Where to search: `all` passages of the three sets, the set's `own`, or those that
+        corpus: Where to search: the set's `own` passages, `all` of the three sets, or those that
             came with the `question`.
         folder: Holds the files.
 
@@ -95,7 +96,7 @@ def real_tasks(source: str, corpus: Corpus, folder: Path) -> TaskSet:
     return TaskSet(
         {split: list(records) for split, records in shelf.splits.items()},
         load,
-        fingerprint=lambda task_id: shelf.record(task_id).content,
+        fingerprint=lambda task_id: _fingerprint(shelf, library, task_id),
     )
 
 
@@ -108,3 +109,10 @@ def _real_question(shelf: Shelf, library: Library | None, task_id: str) -> Quest
         library=library or SmallLibrary(shelf.context(record)),
         content=record.content,
     )
+
+
+def _fingerprint(shelf: Shelf, library: Bm25Library | None, task_id: str) -> str:
+    """Return a hash of a question and of where it is searched: figures on two corpora differ."""
+    record = shelf.record(task_id)
+    place = digest_of(shelf.context(record)) if library is None else library.digest
+    return content_hash(record.content, place)
