@@ -58,9 +58,10 @@ def _check(folder: Path, split: str) -> Check:
             return Check(split, "missing")
         return Check(split, "unverified", note=f"{_SAMPLE} stands for it")
     try:
-        digest = panel_digest({row.id: row.content for row in (rows := [*read_questions(file)])})
+        rows = list(read_questions(file))
     except DataError as error:
         return Check(split, "different", note=str(error))
+    digest = panel_digest({row.id: row.content for row in rows})
     note = f"{len(rows):,} questions"
     if len(rows) == _QUESTIONS[split]:
         return Check(split, "unverified", digest, note)
