@@ -11,6 +11,7 @@ graph first and then accumulate sum_i coefficient_i * Q_i, a few trajectories at
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ def preference_pairs(
             f"outcomes of shape {values.shape} do not fit {batch.num_trajectories} trajectories"
         )
     pairs = []
-    for first, last in zip(batch.trajectory_offsets, batch.trajectory_offsets[1:], strict=False):
+    for first, last in pairwise(batch.trajectory_offsets):
         own = values[first:last]
         if margin is None:
             preferred = (own > threshold)[:, None] & ~(own > threshold)[None, :]
