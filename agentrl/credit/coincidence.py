@@ -6,8 +6,10 @@ rows are packed into one number without loss, never hashed.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import count, pairwise
+from typing import cast
 
 import numpy as np
 
@@ -20,7 +22,7 @@ LARGEST = 2**62
 
 def intern(texts: Sequence[str]) -> Ints:
     """Return a number from 0 for each text, equal exactly where texts are; shape [texts]."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
     return np.fromiter(map(numbers.__getitem__, texts), np.int64, len(texts))
 
 
@@ -76,7 +78,7 @@ def situations(batch: Batch, method: str) -> list[str]:
         DataError: A turn has none; names its trajectory.
     """
     if None not in batch.state_keys:
-        return [key for key in batch.state_keys if key is not None]
+        return cast(list[str], batch.state_keys)
     turn = batch.state_keys.index(None)
     trajectory = int(batch.trajectory_of_turn()[turn])
     position = turn - int(batch.turn_offsets[trajectory])

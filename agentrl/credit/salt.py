@@ -131,12 +131,12 @@ def merge_rate(batch: Batch, salt: Salt | Mapping[str, Any] | None = None) -> fl
 
 def mergeable(batch: Batch) -> Bools:
     """Return whether each turn may merge with others, shape [turns]."""
-    empty = np.array([not text for text in batch.next_observations], np.bool_)
-    unparsed = ~batch.valid & np.array([not text for text in batch.actions], np.bool_)
+    seen = np.fromiter(map(bool, batch.next_observations), np.bool_, batch.num_turns)
+    unparsed = ~batch.valid & ~np.fromiter(map(bool, batch.actions), np.bool_, batch.num_turns)
     cut = np.zeros(batch.num_turns, np.bool_)
     played = np.diff(batch.turn_offsets) > 0
     cut[batch.turn_offsets[1:][played] - 1] = batch.truncated[played]
-    may: Bools = ~(cut & empty) & ~unparsed
+    may: Bools = ~(cut & ~seen) & ~unparsed
     return may
 
 
