@@ -1,8 +1,8 @@
 """The training loop: tasks -> episodes -> credit -> weights, once per update.
 
-Nothing depends on the past but the learner: tasks and seeds follow from the update's number. So a
-run that is killed at any moment goes on from its last checkpoint with the figures that it would
-have had.
+Nothing depends on the past but the learner and the credit methods that remember, and checkpoints
+hold both; tasks and seeds follow from the update's number. So a run that is killed at any moment
+goes on from its last checkpoint with the figures that it would have had.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from agentrl import blocking, credit, storage
 from agentrl.batch import Batch, Floats
 from agentrl.config import Config
+from agentrl.credit import state as credit_state
 from agentrl.credit.base import Advantages
 from agentrl.curriculum.cursor import TaskCursor
 from agentrl.evaluation.held_out import HeldOut
@@ -91,8 +92,13 @@ class Trainer:
         """Write a checkpoint of this moment, unless it exists."""
         if self.update == self._saved:
             return
-        keep = self.config.keep_checkpoints
-        save_checkpoint(self.run.checkpoints, self.update, self.parts.learner, keep=keep)
+        save_checkpoint(
+            self.run.checkpoints,
+            self.update,
+            self.parts.learner,
+            state={"credit": credit_state.state_dict(self.parts.methods)},
+            keep=self.config.keep_checkpoints,
+        )
         self._saved = self.update
 
     async def _one_update(self, number: int) -> Metrics | None:
@@ -111,6 +117,7 @@ class Trainer:
             figures = learner.update(
                 batch, advantages, temperature=sampling.temperature, signals=signals
             )
+            credit_state.learn(self.parts.methods, batch)
         self.update = number
         with _clock(seconds, "sync"):
             await self.parts.sync(number)
@@ -237,6 +244,7 @@ class Trainer:
         if checkpoint is None:
             return 0
         checkpoint.restore(self.parts.learner)
+        credit_state.load_state_dict(self.parts.methods, checkpoint.state.get("credit", {}))
         return checkpoint.step
 
     @contextlib.contextmanager
