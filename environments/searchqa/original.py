@@ -76,7 +76,11 @@ class _MusiqueRow(msgspec.Struct):
 
 def _read_wiki(file: Path) -> Iterator[Converted]:
     for row in _decode(file, read_bytes(file), list[_WikiRow]):
-        passages = [Passage(title, "".join(text).strip()) for title, text in row.context]
+        passages = [
+            # HotpotQA's sentences begin with their blank, 2WikiMultihopQA's do not.
+            Passage(title, " ".join(filter(None, map(str.strip, sentences))))
+            for title, sentences in row.context
+        ]
         yield (
             QuestionRow(
                 id=row._id,
