@@ -4,9 +4,9 @@
 
 One unit is 16 groups of 16 trajectories of 50 turns: walks between 60 situations, 6 tokens read and
 6 sampled in each turn. Larger batches have more groups. Times are of one core's processor, medians
-over rounds; the strings of a batch are new objects in each round, as they are after a rollout, so
-that nothing is gained from hashes kept from an earlier call. The host's values and the signals are
-given. The slope is that of log time over log turns: 1 is linear.
+over rounds, fewer at large scales; the strings of a batch are new objects in each round, as they
+are after a rollout, so that nothing is gained from hashes kept from an earlier call. The host's
+values and the signals are given. The slope is that of log time over log turns: 1 is linear.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scales", default="1,10,100", help="multiples of one unit")
-    parser.add_argument("--rounds", type=int, default=7, help="at the smallest scale")
+    parser.add_argument("--rounds", type=int, default=7, help="at scale 1")
     parser.add_argument(
         "--methods", default="", help="only these; all that are registered if empty"
     )
@@ -60,7 +60,8 @@ def main() -> None:
     methods = chosen(options.methods.split(",") if options.methods else [])
     times: dict[str, list[float]] = {name: [] for name in methods}
     for scale in scales:
-        batch, rounds = build(scale, seed=scale), max(3, options.rounds // scale)
+        batch = build(scale, seed=scale)
+        rounds = max(1, options.rounds - 3 * round(math.log10(scale)))
         print(f"{batch.num_groups} groups, {batch.num_turns:,} turns, {batch.num_tokens:,} tokens")
         if scale == scales[0]:
             print(f"  SALT merges {merge_rate(batch):.0%} of the turns")
