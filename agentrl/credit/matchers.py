@@ -238,10 +238,13 @@ def _unit_vectors(embedded: npt.ArrayLike, count: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def _load(name: str) -> Embed:
-    from sentence_transformers import SentenceTransformer
-
     try:
+        from sentence_transformers import SentenceTransformer
+
         model = SentenceTransformer(name)
+    except ImportError as error:
+        package = error.name or "sentence-transformers"
+        raise MissingExtraError(package, "embedding", "matcher 'embedding'") from None
     except (OSError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         raise ModelError(f"matcher 'embedding': cannot load model {name!r}: {why}") from None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -145,6 +146,7 @@ def test_degenerate_batches() -> None:
 def test_explain_gives_visits_mean_and_return() -> None:
     batch = gather(EXAMPLE)
     why = Gigpo(normaliser="mean_norm").explain(batch, assign(batch, "dr_grpo"), {})
+    assert json.loads(json.dumps(why)) == why
     assert why[0]["visits"] == 3
     assert why[0]["state_key"] == "s0"
     assert why[0]["return_from_here"] == pytest.approx(9.025)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -82,6 +83,7 @@ def test_graphgpo_by_hand() -> None:
     batch = gather((walks[0], 1.0), (walks[1], 0.0), (walks[2], 0.0))
     method = GraphValue(mode="graphgpo")
     why = method.explain(batch, np.zeros(7), {})
+    assert json.loads(json.dumps(why)) == why
     assert [w["gain"] for w in why] == pytest.approx([1, 10, 0.01, 0.01, 1, 0.01, 0.01])
     assert [w["from_worth"] for w in why] == [2, 1, 2, None, 2, 1, None]
     step = [0.577350, 0.707107, -1.154701, 0, 0.577350, -0.707107, 0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -182,6 +183,7 @@ def test_explain_says_who_shared_the_edge() -> None:
     batch = gather(CLEAN, LEAVE, SEARCH, CLEAN, returns=[1, 0, 0, 1])
     host = assign(batch, "rloo")
     why = Salt().explain(batch, host, {})
+    assert json.loads(json.dumps(why)) == why
     second = why[1]
     assert second["occurrences"] == 3
     assert second["trajectories"] == ["g#0", "g#1", "g#3"]
