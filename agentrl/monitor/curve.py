@@ -109,4 +109,4 @@ def _draw(axes: Any, curve: Curve) -> None:
     axes.set(xlabel="update", ylabel=curve.name, ylim=(0, 1))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
