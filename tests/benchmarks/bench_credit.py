@@ -192,6 +192,7 @@ def measure(
             taken[name].append(timed(lambda m=method, r=renewed, b=before: m(r, b, signals)))
     for name, seconds in taken.items():
         times[name].append(statistics.median(seconds))
+        print(f"  {name:24}{1e3 * times[name][-1]:10.2f} ms", flush=True)
 
 
 def timed(call: Callable[[], object]) -> float:
