@@ -29,10 +29,11 @@ def _no_leaks():
     """No test may leave a process or a file descriptor behind."""
     gc.collect()
     me = psutil.Process()
-    descriptors = me.num_fds()
+    descriptors, others = me.num_fds(), me.children(recursive=True)
     yield
     gc.collect()
-    assert [child for child in me.children(recursive=True) if is_worker(child)] == []
+    left = [child for child in me.children(recursive=True) if child not in others]
+    assert list(filter(is_worker, left)) == []
     assert me.num_fds() <= descriptors
 
 
@@ -40,7 +41,7 @@ def is_worker(process: psutil.Process) -> bool:
     try:
         return any("worker_main" in part for part in process.cmdline())
     except psutil.ZombieProcess:
-        return "python" in process.name()  # a browser of other tests may leave one, too
+        return True
 
 
 def collector(spec, *, policy=climb, delay=0.0, **config):
