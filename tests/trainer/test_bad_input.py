@@ -45,7 +45,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("env=nowhere.py:Game", "no file 'nowhere.py'"),
         ("learner.learning_rte=1", "did you mean 'learning_rate'"),
         ("learner.learning_rate=fast", "learner.learning_rate"),
-        ("credit=[gpro]", "did you mean 'grpo'"),
+        ("credit=[grppo]", "did you mean 'grpo'"),
         ("credit=[whiten]", "must begin with an outcome estimator"),
         ("engine=vlm", "engines"),
         ("policy=./no/such/model", "no model directory"),
