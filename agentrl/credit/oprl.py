@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -49,7 +49,9 @@ __all__ = [
     "trajectory_scores",
 ]
 
-_NORM_OF_HOST = {
+Normaliser = Literal["host", "std", "mean", "leave_one_out", "whiten"]
+
+_NORM_OF_HOST: dict[str, Normaliser] = {
     "grpo": "std",
     "dr_mas": "std",
     "dr_grpo": "mean",
@@ -67,7 +69,7 @@ class Oprl:
     """Weight of the step advantage."""
     scale: Literal["max_abs", "none"] = "max_abs"
     """Whether step rewards are divided by the batch's largest magnitude."""
-    normaliser: Literal["host", "std", "mean", "leave_one_out", "whiten"] = "host"
+    normaliser: Normaliser = "host"
     """How step rewards become step advantages; `host`: see the table above."""
     invalid_action_penalty: float = 0.0
     """Subtracted from the (scaled) step reward of a turn that was not valid; 0.1 in the published
@@ -89,15 +91,13 @@ class Oprl:
             self.name, "invalid_action_penalty", self.invalid_action_penalty, or_zero=True
         )
         check_choice(self.name, "scale", self.scale, ("max_abs", "none"))
-        known = ("host", "std", "mean", "leave_one_out", "whiten")
-        check_choice(self.name, "normaliser", self.normaliser, known)
+        check_choice(self.name, "normaliser", self.normaliser, get_args(Normaliser))
 
     def for_host(self, host: CreditMethod) -> Oprl:
         """Return the method with the normaliser that suits the estimator before it."""
         if self.normaliser != "host":
             return self
-        norm = _NORM_OF_HOST.get(host.name, "leave_one_out")
-        return dataclasses.replace(self, normaliser=norm)  # type: ignore[arg-type]
+        return dataclasses.replace(self, normaliser=_NORM_OF_HOST.get(host.name, "leave_one_out"))
 
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return one value per turn."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agentrl.environments.alfworld.dice import Dice
+from agentrl.dice import Dice
 from agentrl.environments.alfworld.game import Game, Goal, Start, TaskType, Traits, mask_of
 from agentrl.environments.alfworld.levels import Level, level_of
 from agentrl.environments.alfworld.vocabulary import (

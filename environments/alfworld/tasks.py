@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from agentrl.environments.alfworld.dice import Dice
+from agentrl.dice import Dice
 from agentrl.environments.alfworld.game import Game
 from agentrl.environments.alfworld.generate import generate
 from agentrl.environments.alfworld.levels import Level, level_of

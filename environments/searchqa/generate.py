@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentrl.environments.searchqa.dice import Dice
+from agentrl.dice import Dice
 from agentrl.environments.searchqa.levels import COUNTRIES_IN_A_WORLD, Level
 from agentrl.environments.searchqa.library import SmallLibrary
 from agentrl.environments.searchqa.question import Question, content_hash

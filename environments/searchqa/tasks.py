@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from agentrl.environments.searchqa.dice import Dice
+from agentrl.dice import Dice
 from agentrl.environments.searchqa.generate import generate
 from agentrl.environments.searchqa.index import Bm25Library, digest_of
 from agentrl.environments.searchqa.levels import Difficulty, Level, levels_of
