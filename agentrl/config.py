@@ -166,6 +166,60 @@ class LearnerConfig(Section):
     """Recompute activations in the backward pass: slower, less memory."""
 
 
+class AnswerConfig(Section):
+    """How the policy's belief in the reference answer is measured (signal `answer_logprob`)."""
+
+    template: str | None = None
+    """The completion that gives the answer, with `{answer}` in its place; None: as the environment
+    and the dialogue's format write it."""
+    scorer: Literal["learner", "engine"] = "learner"
+    """Who computes it: the learner in one packed forward, or the engine, prefix by prefix."""
+
+
+class PrmConfig(Section):
+    """The implicit process reward model (signal `prm_log_ratio`)."""
+
+    weights: Literal["copy", "lora"] = "copy"
+    """A full copy of the policy, or LoRA adapters on the same base weights."""
+    lora_rank: int = Field(16, ge=1)
+    """Rank of the adapters."""
+    lora_alpha: float = Field(32.0, gt=0)
+    """LoRA scale numerator."""
+    learning_rate: float = Field(1e-6, gt=0)
+    """Step size of AdamW, without weight decay."""
+    max_grad_norm: float = Field(10.0, gt=0)
+    """Gradients longer than this are scaled down to it."""
+    order: Literal["after", "before", "frozen"] = "after"
+    """When it learns from a batch: after its scores were used, before, or never."""
+    reduce: Literal["sum", "mean"] = "sum"
+    """How the step rewards of an episode become its score."""
+    margin: float | None = Field(None, gt=0)
+    """Pair episodes whose outcomes differ by this much; None: successes with failures."""
+    threshold: float = 0.0
+    """The outcome that a success exceeds."""
+
+
+class CriticConfig(Section):
+    """The critic (signal `value`)."""
+
+    weights: Literal["copy", "lora"] = "copy"
+    """A full copy of the policy, or LoRA adapters on the same base weights; a value head on top."""
+    lora_rank: int = Field(16, ge=1)
+    """Rank of the adapters."""
+    lora_alpha: float = Field(32.0, gt=0)
+    """LoRA scale numerator."""
+    learning_rate: float = Field(1e-5, gt=0)
+    """Step size of AdamW, without weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients longer than this are scaled down to it."""
+    clip: float | None = Field(0.5, gt=0)
+    """How far a value may move in one update before it earns nothing more; None: off."""
+    epochs: int = Field(1, ge=1)
+    """Passes over each batch."""
+    warmup_updates: int = Field(0, ge=0)
+    """Updates at the start in which only the critic learns."""
+
+
 class EvaluationConfig(Section):
     """Held-out evaluation, while training and after."""
 
@@ -216,6 +270,9 @@ class Config(Section):
     rollout: RolloutConfig = RolloutConfig()
     credit: tuple[CreditEntry, ...] = ("grpo",)
     """Credit methods in order: an outcome estimator, then refiners and modulators."""
+    answer: AnswerConfig = AnswerConfig()
+    prm: PrmConfig = PrmConfig()
+    critic: CriticConfig = CriticConfig()
     learner: LearnerConfig = LearnerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     monitor: MonitorConfig = MonitorConfig()
