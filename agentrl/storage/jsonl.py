@@ -63,7 +63,7 @@ class Reader:
                     if not isinstance(problem, MalformedError) or line.endswith(b"\n"):
                         raise DataError(f"{self.path}, line {number}: {problem}") from None
                     self._skip(number)
-        except _CutOffError:
+        except CutOffError:
             self._skip(number + 1)
         except zstandard.ZstdError as error:
             raise DataError(f"{self.path}, after line {number}: damaged: {error}") from None
@@ -159,7 +159,7 @@ class Writer:
         )
 
 
-class _CutOffError(Exception):
+class CutOffError(Exception):
     """A compressed file ends inside a frame."""
 
 
@@ -169,7 +169,7 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield from file
         return
     rest = b""
-    for text, _ in _inflate(file):
+    for text, _ in inflate(file):
         *whole, rest = (rest + text).split(b"\n")
         for line in whole:
             yield line + b"\n"
@@ -177,7 +177,7 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _inflate(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def inflate(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield decompressed text and how far the frames that are complete reach in the file."""
     frame: zstandard.ZstdDecompressionObj | None = None
     data, end = b"", 0
@@ -191,17 +191,17 @@ def _inflate(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
             frame = None
         yield text, end
     if frame is not None:
-        raise _CutOffError
+        raise CutOffError
 
 
 def _frames_end(file: BinaryIO, path: Path) -> int:
     """Return where the last complete frame ends."""
     end, open_text = 0, b""
     try:
-        for text, reached in _inflate(file):
+        for text, reached in inflate(file):
             open_text = b"" if reached > end else open_text + text
             end = reached
-    except _CutOffError:
+    except CutOffError:
         if b"\n" in open_text:
             raise DataError(
                 f"{path} is cut off inside a frame of several trajectories, which agentrl did "

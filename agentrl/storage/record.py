@@ -114,7 +114,7 @@ def decode(line: bytes) -> Trajectory:
         DataError: It is, but not of a trajectory; says what is wrong.
     """
     try:
-        trajectory = _from_record(_parse(line))
+        trajectory = from_record(_parse(line))
     except (ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"not a trajectory: {error}") from None
     check_columns(trajectory)
@@ -177,7 +177,8 @@ def _turn_record(turn: Turn, returned: str) -> TurnRecord:
     )
 
 
-def _from_record(record: TrajectoryRecord) -> Trajectory:
+def from_record(record: TrajectoryRecord) -> Trajectory:
+    """Return the trajectory that a record in a file describes."""
     outcome = float(record.outcome)
     if record.ended is None:
         _pay_last_turn(record.turns, outcome)
