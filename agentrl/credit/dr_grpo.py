@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agentrl.batch import Batch
-from agentrl.credit.base import Advantages, Level, Stage
-from agentrl.credit.statistics import centred
+from agentrl.credit.base import Advantages, Level, Stage, Why
+from agentrl.credit.statistics import centred, group_statistics, turn_rows
 from agentrl.trajectory import Signals
 
 
@@ -31,3 +31,9 @@ class DrGrpo:
         """Return one value per turn, equal within a trajectory."""
         outcome = centred(batch.returns, batch.group_of_trajectory())
         return outcome[batch.trajectory_of_turn()]
+
+    def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
+        """Return the return of each turn's trajectory and what it was compared with."""
+        labels = batch.group_of_trajectory()
+        mean, _, size = group_statistics(batch.returns, labels)
+        return turn_rows(batch, {"return": batch.returns, "mean": mean, "compared": size})

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agentrl.batch import Batch
-from agentrl.credit.base import Advantages, Level, Stage
+from agentrl.credit.base import Advantages, Level, Stage, Why
 from agentrl.credit.checks import check_ddof, check_positive
-from agentrl.credit.statistics import group_statistics
+from agentrl.credit.statistics import group_statistics, turn_rows
 from agentrl.trajectory import Signals
 
 
@@ -43,3 +43,10 @@ class Grpo:
         mean, std, _ = group_statistics(batch.returns, labels, ddof=self.ddof)
         outcome = (batch.returns - mean) / (std + self.eps)
         return outcome[batch.trajectory_of_turn()]
+
+    def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
+        """Return the return of each turn's trajectory and what it was compared with."""
+        labels = batch.group_of_trajectory()
+        mean, std, size = group_statistics(batch.returns, labels, ddof=self.ddof)
+        columns = {"return": batch.returns, "mean": mean, "std": std, "compared": size}
+        return turn_rows(batch, columns)

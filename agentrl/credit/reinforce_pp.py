@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from agentrl.batch import Batch, Floats
-from agentrl.credit.base import Advantages, Level, Stage
+from agentrl.credit.base import Advantages, Level, Stage, Why
 from agentrl.credit.checks import check_positive, check_unit, signal_per_token
 from agentrl.credit.returns import discounted_returns
 from agentrl.credit.statistics import token_weights, whitened
@@ -68,6 +68,12 @@ class ReinforcePP:
         to_go = until_turn_end + after[batch.turn_of_token()]
         sampled = batch.sampled.astype(np.float64)
         return whitened(to_go, sampled, eps=self.eps) * sampled
+
+    def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
+        """Return each turn's reward and what was earned from it on, without the KL penalty."""
+        to_go = discounted_returns(batch.rewards, batch.turn_offsets, self.gamma)
+        rows = zip(batch.rewards.tolist(), to_go.tolist(), strict=True)
+        return [{"reward": reward, "return_from_here": earned} for reward, earned in rows]
 
     def _penalty(self, batch: Batch, signals: Signals) -> Floats:
         reference = signal_per_token(self.name, "ref_logprob", batch, signals)

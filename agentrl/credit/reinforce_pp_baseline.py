@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agentrl.batch import Batch
-from agentrl.credit.base import Advantages, Level, Stage
+from agentrl.credit.base import Advantages, Level, Stage, Why
 from agentrl.credit.checks import check_positive
-from agentrl.credit.statistics import centred, token_weights, whitened
+from agentrl.credit.statistics import centred, group_statistics, token_weights, turn_rows, whitened
 from agentrl.trajectory import Signals
 
 
@@ -40,3 +40,9 @@ class ReinforcePPBaseline:
         """Return one value per turn, equal within a trajectory."""
         outcome = centred(batch.returns, batch.group_of_trajectory())
         return whitened(outcome[batch.trajectory_of_turn()], token_weights(batch), eps=self.eps)
+
+    def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
+        """Return the return of each turn's trajectory and what it was compared with."""
+        labels = batch.group_of_trajectory()
+        mean, _, size = group_statistics(batch.returns, labels)
+        return turn_rows(batch, {"return": batch.returns, "mean": mean, "compared": size})

@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from agentrl.batch import Batch
-from agentrl.credit.base import Advantages, Level, Stage
-from agentrl.credit.statistics import centred
+from agentrl.batch import Batch, Floats
+from agentrl.credit.base import Advantages, Level, Stage, Why
+from agentrl.credit.statistics import centred, turn_rows
 from agentrl.trajectory import Signals
 
 
@@ -30,8 +30,19 @@ class Rloo:
 
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return one value per turn, equal within a trajectory."""
+        return self._outcome(batch)[batch.trajectory_of_turn()]
+
+    def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
+        """Return the return of each turn's trajectory and the mean of the others in its group."""
+        labels = batch.group_of_trajectory()
+        others = batch.returns - self._outcome(batch)
+        count = np.bincount(labels)[labels] - 1
+        columns = {"return": batch.returns, "mean_of_others": others, "others": count}
+        return turn_rows(batch, columns)
+
+    def _outcome(self, batch: Batch) -> Floats:
         labels = batch.group_of_trajectory()
         size = np.bincount(labels)[labels]
         scale = np.where(size > 1, size / np.maximum(size - 1, 1), 1.0)
-        outcome = scale * centred(batch.returns, labels)
-        return outcome[batch.trajectory_of_turn()]
+        outcome: Floats = scale * centred(batch.returns, labels)
+        return outcome

@@ -6,9 +6,11 @@ values are all equal has a mean of exactly that value and a deviation of exactly
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from agentrl.batch import Batch, Bools, Floats, Ints
 
@@ -70,6 +72,18 @@ def whitened(values: Floats, weights: Floats, *, eps: float = 1e-8) -> Floats:
     variance = float(np.sum(weights * deviations**2)) / max(total - 1, 1.0)
     scaled: Floats = deviations / np.sqrt(variance + eps)
     return scaled
+
+
+def turn_rows(batch: Batch, columns: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
+    """Return one record per turn from columns with one entry per trajectory, as plain numbers.
+
+    Args:
+        batch: Says which trajectory a turn belongs to.
+        columns: The records' entries by name, each of shape [trajectories].
+    """
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    records = [dict(zip(columns, row, strict=True)) for row in rows]
+    return [dict(records[i]) for i in batch.trajectory_of_turn().tolist()]
 
 
 def token_weights(batch: Batch) -> Floats:
