@@ -69,10 +69,13 @@ class TextEnv(gymnasium.Env[str, str]):
     Attributes:
         tasks: The task set, with disjoint named splits.
         max_turns: Turns after which an episode is truncated; None for no limit.
+        answer_template: The action that gives an answer, with `{answer}` in its place; None where
+            there is none. Credit methods that measure the belief in the answer use it.
     """
 
     tasks: TaskSet
     max_turns: int | None = 50
+    answer_template: str | None = None
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's shape
 
     def __init__(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from agentrl.errors import ConfigError
 
 Parsed = tuple[str | None, str | None]
 """The action, or None and what to tell the model."""
@@ -35,6 +37,19 @@ class ActionFormat(Protocol):
     def choices(self, info: Mapping[str, Any]) -> Mapping[str, str] | None:
         """Return what may be said and the action each text means; None for no restriction."""
         ...
+
+
+@runtime_checkable
+class WritesActions(Protocol):
+    """A format that can say how a completion gives an action."""
+
+    def write(self, action: str) -> str:
+        """Return a completion from which `parse` reads `action`."""
+        ...
+
+
+_THOUGHT = "Now there's enough information to answer."
+"""What is thought where a format asks for a thought; the words of the IGPO paper."""
 
 
 class _Free:
@@ -63,6 +78,10 @@ class Plain(_Free):
         line = _first_line(_after_thinking(text))
         return (line, None) if line else (None, "Your answer was empty. Answer with one action.")
 
+    def write(self, action: str) -> str:
+        """Return the action."""
+        return action
+
 
 _ACTION_LINE = re.compile(
     r"^[ \t*]{0,8}action(?: ?\d{1,4})? ?\**:\**", re.IGNORECASE | re.MULTILINE
@@ -90,6 +109,10 @@ class React(_Free):
         return (
             (line, None) if line else (None, "Nothing followed 'Action:'. Name the action there.")
         )
+
+    def write(self, action: str) -> str:
+        """Return a thought and the action."""
+        return f"Thought: {_THOUGHT}\nAction: {action}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +143,10 @@ class Xml(_Free):
                 "The action tag was empty. Write the action between <action> and </action>.",
             )
         return action[0].strip(), None
+
+    def write(self, action: str) -> str:
+        """Return a thought and the action in their tags."""
+        return f"<think>{_THOUGHT}</think><action>{action}</action>"
 
 
 _NUMBERED = re.compile(r"\(?#?(\d{1,6})(?:[.):]+|$)[ \t]*")
@@ -178,6 +205,19 @@ class Choice:
         if self.numbered:
             return {str(number): action for number, action in enumerate(actions, 1)}
         return {action: action for action in actions}
+
+    def write(self, action: str) -> str:
+        """Return the action's text.
+
+        Raises:
+            ConfigError: Answers are numbers in a list that changes from turn to turn.
+        """
+        if self.numbered:
+            raise ConfigError(
+                "dialogue.restrict=number gives answers as numbers, which say nothing by "
+                "themselves; use dialogue.restrict=true, or set answer.template"
+            )
+        return action
 
     def _find(self, line: str, actions: Sequence[str]) -> str | None:
         by_text = {_plain(action): action for action in reversed(actions)}

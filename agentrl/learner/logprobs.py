@@ -19,7 +19,13 @@ from agentrl.errors import ModelError
 from agentrl.learner.packing import Pack
 
 MAX_LOGITS = 1 << 27
-"""Most logits kept at a time (float32: 512 MiB)."""
+"""Most logits kept at a time for a backward pass (float32: 512 MiB)."""
+
+MAX_READ_LOGITS = 1 << 24
+"""Most logits made at a time where no gradient is wanted (float32: 64 MiB)."""
+
+_CACHED_LOGITS = 1 << 19
+"""Logits that are normalised together on a CPU (float32: 2 MiB)."""
 
 _EXCLUDED = -1e9
 """Stands in for -inf, whose product with a probability of 0 is not a number."""
@@ -30,6 +36,7 @@ class Scores(NamedTuple):
 
     logprobs: torch.Tensor
     entropies: torch.Tensor
+    """Not a number where they were not asked for."""
 
 
 class _Chosen(NamedTuple):
@@ -45,8 +52,9 @@ def score(
     pack: Pack,
     *,
     temperature: float,
+    entropy: bool = True,
     entropy_gradient: bool = False,
-    max_logits: int = MAX_LOGITS,
+    max_logits: int | None = None,
 ) -> Scores:
     """Return log-probability and entropy of every wanted token of a pack.
 
@@ -54,8 +62,10 @@ def score(
         model: A transformers causal language model.
         pack: Rows and wanted positions.
         temperature: Divides the logits, as when sampling.
+        entropy: Whether entropies are wanted.
         entropy_gradient: Whether entropies carry gradients.
-        max_logits: Bound on the size of any tensor over the vocabulary.
+        max_logits: Bound on the size of any tensor over the vocabulary; None: `MAX_LOGITS`, or
+            `MAX_READ_LOGITS` where gradients are off.
     """
     device = model.get_output_embeddings().weight.device
     ids = torch.from_numpy(pack.ids).to(device)
@@ -64,18 +74,58 @@ def score(
     chosen = _Chosen(
         *(torch.from_numpy(a).to(device) for a in (pack.targets, pack.allowed, pack.allowed_counts))
     )
+    return _score(
+        model, hidden, chosen, _Reading(temperature, entropy, entropy_gradient, max_logits)
+    )
+
+
+@torch.no_grad()
+def score_hidden(model: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return log-probabilities at temperature 1 under the whole vocabulary, shape [wanted].
+
+    Args:
+        model: A transformers causal language model.
+        hidden: Its last hidden states where they predict targets, shape [wanted, width].
+        targets: Ids, shape [wanted].
+    """
+    nothing = torch.zeros((len(targets), 0), dtype=torch.long, device=targets.device)
+    chosen = _Chosen(targets, nothing, torch.zeros_like(targets))
+    return _score(model, hidden, chosen, _Reading(entropy=False)).logprobs
+
+
+class _Reading(NamedTuple):
+    """How logits are read."""
+
+    temperature: float = 1.0
+    entropy: bool = True
+    entropy_gradient: bool = False
+    max_logits: int | None = None
+
+
+def _score(model: Any, hidden: torch.Tensor, chosen: _Chosen, reading: _Reading) -> Scores:
+    """Read hidden states in chunks of positions."""
     head = output_head(model)
+    with_gradient = torch.is_grad_enabled()
 
     def read(part: torch.Tensor, *columns: torch.Tensor) -> Scores:
-        logits = head(part) / temperature
-        return _read_off(logits, _Chosen(*columns), entropy_gradient)
+        logits = head(part)
+        if reading.temperature != 1.0:
+            logits = (
+                logits / reading.temperature if with_gradient else logits.div_(reading.temperature)
+            )
+        return _read_off(logits, _Chosen(*columns), reading)
 
-    rows = max(1, max_logits // model.config.get_text_config().vocab_size)
+    limit = reading.max_logits or (MAX_LOGITS if with_gradient else MAX_READ_LOGITS)
+    rows = max(1, limit // model.config.get_text_config().vocab_size)
     if len(hidden) <= rows:
         return read(hidden, *chosen)
-    parts = [
-        checkpoint(read, *(c[i : i + rows] for c in (hidden, *chosen)), use_reentrant=False)
+    chunks = [
+        tuple(column[i : i + rows] for column in (hidden, *chosen))
         for i in range(0, len(hidden), rows)
+    ]
+    parts = [
+        checkpoint(read, *chunk, use_reentrant=False) if with_gradient else read(*chunk)
+        for chunk in chunks
     ]
     return Scores(torch.cat([p.logprobs for p in parts]), torch.cat([p.entropies for p in parts]))
 
@@ -115,24 +165,52 @@ def check_head(model: Any) -> None:
         )
 
 
-def _read_off(logits: torch.Tensor, chosen: _Chosen, entropy_gradient: bool) -> Scores:
+def _read_off(logits: torch.Tensor, chosen: _Chosen, reading: _Reading) -> Scores:
+    """Return scores; logits may be overwritten where gradients are off."""
     restricted = chosen.counts > 0
     picked = logits.gather(1, chosen.targets[:, None])[:, 0]
     if not restricted.any():
-        return _normalise(logits, picked, entropy_gradient)
+        return _normalise(logits, picked, reading)
     columns = torch.arange(chosen.allowed.shape[1], device=logits.device)
     outside = columns >= chosen.counts[:, None]
     sets = logits.gather(1, chosen.allowed).masked_fill(outside, _EXCLUDED)
-    within = _normalise(sets, picked, entropy_gradient)
+    within = _normalise(sets, picked, reading)
     if restricted.all():
         return within
-    free = _normalise(logits, picked, entropy_gradient)
+    free = _normalise(logits, picked, reading)
     return Scores(*(torch.where(restricted, a, b) for a, b in zip(within, free, strict=True)))
 
 
-def _normalise(logits: torch.Tensor, picked: torch.Tensor, entropy_gradient: bool) -> Scores:
+def _normalise(logits: torch.Tensor, picked: torch.Tensor, reading: _Reading) -> Scores:
+    if not torch.is_grad_enabled():
+        return _normalise_in_place(logits, picked, reading.entropy)
     total = logits.logsumexp(-1)
-    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
-        expected = (logits - total[:, None]).exp().mul(logits).sum(-1)
-        entropies = total - expected
-    return Scores(picked - total, entropies)
+    logprobs = picked - total
+    if not reading.entropy:
+        return Scores(logprobs, torch.full_like(logprobs, torch.nan))
+    with torch.set_grad_enabled(reading.entropy_gradient):
+        weights = (logits - total[:, None]).exp()
+        return Scores(logprobs, total - torch.einsum("rv,rv->r", weights, logits))
+
+
+def _normalise_in_place(logits: torch.Tensor, picked: torch.Tensor, entropy: bool) -> Scores:
+    """Normalise with one tensor beside the logits, few rows at a time: they stay in the cache.
+
+    with x = z - max z, w = exp x, W = sum w:    entropy = log W - (w . x) / W
+    """
+    rows = max(1, _CACHED_LOGITS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    highest = logits.new_empty(len(logits))
+    weight, expected = torch.empty_like(highest), torch.full_like(highest, torch.nan)
+    for first in range(0, len(logits), rows):
+        part = slice(first, first + rows)
+        block = logits[part]
+        highest[part] = block.amax(-1)
+        block.sub_(highest[part, None])
+        if not entropy:
+            weight[part] = block.exp_().sum(-1)
+            continue
+        weights = block.exp()
+        weight[part] = weights.sum(-1)
+        expected[part] = torch.einsum("rv,rv->r", weights, block)
+    total = weight.log()
+    return Scores(picked - highest - total, total - expected / weight)

@@ -82,7 +82,7 @@ def pack(batch: Batch, wanted: Bools, *, pack_tokens: int, restricted: bool = Tr
     offsets = np.concatenate([[0], np.cumsum(batch.allowed_counts, dtype=np.int64)])
     return [
         _build(batch, wanted, starts[rows], lengths[rows], offsets if restricted else None)
-        for rows in _fill(order, lengths, pack_tokens)
+        for rows in cut_rows(order, lengths, pack_tokens)
     ]
 
 
@@ -96,8 +96,14 @@ def _rows(batch: Batch, wanted: Bools) -> tuple[Ints, Ints]:
     return starts[lengths > 0], lengths[lengths > 0]
 
 
-def _fill(order: Ints, lengths: Ints, pack_tokens: int) -> list[Ints]:
-    """Cut rows in descending order of length into packs within budget and padding bound."""
+def cut_rows(order: Ints, lengths: Ints, pack_tokens: int) -> list[Ints]:
+    """Cut rows into packs within budget and padding bound.
+
+    Args:
+        order: The rows in descending order of length.
+        lengths: Of each row, shape [rows].
+        pack_tokens: Most tokens in a pack, padding included; a longer row gets its own.
+    """
     packs: list[Ints] = []
     first, filled = 0, 0
     for end, row in enumerate(order):

@@ -51,6 +51,7 @@ class SearchQA(TextEnv):
     """
 
     max_turns: int | None = 10
+    answer_template: str | None = "answer[{answer}]"
 
     def __init__(
         self,
