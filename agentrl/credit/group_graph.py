@@ -194,6 +194,6 @@ def _iterate(values: Floats, constant: Floats, source: Ints, target: Ints, weigh
     while change > ACCURACY * largest:
         sums = np.bincount(source, weights=weight * values[target], minlength=len(values))
         fresh = constant[nodes] + sums[nodes]
-        change = float(np.abs(fresh - values[nodes]).max())
-        largest = float(np.abs(fresh).max())
+        change = float(np.abs(fresh - values[nodes]).max(initial=0.0))
+        largest = float(np.abs(fresh).max(initial=0.0))
         values[nodes] = fresh
