@@ -22,7 +22,7 @@ from agentrl.errors import AgentRLError, ConfigError, RegistryError, did_you_mea
 if TYPE_CHECKING:
     from agentrl.env import TextEnv
 
-Kind = Literal["environments", "tools", "sandboxes", "credit", "engines", "data"]
+Kind = Literal["environments", "tools", "sandboxes", "credit", "rewards", "engines", "data"]
 
 
 def names(kind: Kind) -> list[str]:

@@ -29,6 +29,7 @@ SIGNALS = {
     "turn; shape [turns, 2]",
     "prm_log_ratio": "log-probability of each turn under the process reward model minus that under "
     "the old policy, summed over its sampled tokens; shape [turns]",
+    "process_score": "what a judge of single turns gave each of them, from 0 to 1; shape [turns]",
     "ref_logprob": "log-probability under the reference policy; shape [tokens]",
     "value": "the critic's value before each sampled token; shape [tokens]",
 }
@@ -79,6 +80,24 @@ class Explains(Protocol):
 
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return a record per turn, for the same arguments as the call."""
+        ...
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """A method that can say how much it had to work with, for metric logs."""
+
+    def metrics(self, batch: Batch, signals: Signals) -> dict[str, float]:
+        """Return figures about the batch; 0 where there is nothing to measure."""
+        ...
+
+
+@runtime_checkable
+class FollowsLevel(Protocol):
+    """A method of level `same`, which must be told whether it is given turns or tokens."""
+
+    def for_level(self, level: Literal["turn", "token"]) -> CreditMethod:
+        """Return the method as it is to run on values of this level."""
         ...
 
 

@@ -17,13 +17,14 @@ paid on its last turn.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
 from agentrl.batch import Batch, Floats, Ints
-from agentrl.credit.base import Advantages, Level, Stage, Why
+from agentrl.credit.base import Advantages, CreditMethod, Level, Stage, Why
 from agentrl.credit.checks import check_positive, check_unit
 from agentrl.credit.coincidence import group_of_turn, intern, label_means, row_labels, situations
 from agentrl.credit.matchers import ExactMatcher, Matcher, SimilarityMatcher
@@ -32,7 +33,7 @@ from agentrl.credit.statistics import centred, group_statistics
 from agentrl.errors import ConfigError
 from agentrl.trajectory import Signals
 
-Normaliser = Literal["mean_std_norm", "mean_norm"]
+Normaliser = Literal["host", "mean_std_norm", "mean_norm"]
 Anchor = Literal["state_key", "observation"]
 
 
@@ -44,8 +45,9 @@ class Gigpo:
     """Discount per turn."""
     omega: float = 1.0
     """Weight of the step advantage."""
-    normaliser: Normaliser = "mean_std_norm"
-    """Whether to divide by the sample deviation; the host should do the same."""
+    normaliser: Normaliser = "host"
+    """Whether to divide by the sample deviation; `host`: as the estimator that stands before does,
+    not after `dr_grpo` and `rloo`."""
     anchor: Anchor = "state_key"
     """What names a situation; `observation` where an environment gives no `state_key`."""
     similarity: float | None = None
@@ -64,12 +66,21 @@ class Gigpo:
         check_unit(self.name, "gamma", self.gamma)
         check_positive(self.name, "omega", self.omega, or_zero=True)
         check_positive(self.name, "eps", self.eps)
-        if self.normaliser not in ("mean_std_norm", "mean_norm"):
+        if self.normaliser not in get_args(Normaliser):
             raise ConfigError(f"credit method 'gigpo': no normaliser {self.normaliser!r}")
         if self.anchor not in ("state_key", "observation"):
             raise ConfigError(f"credit method 'gigpo': no anchor {self.anchor!r}")
         if self.similarity is not None:
             check_unit(self.name, "similarity", self.similarity)
+
+    def for_host(self, host: CreditMethod) -> Gigpo:
+        """Return the method with the normaliser of the estimator before it."""
+        if self.normaliser != "host":
+            return self
+        centred_only = host.name in ("dr_grpo", "rloo")
+        return dataclasses.replace(
+            self, normaliser="mean_norm" if centred_only else "mean_std_norm"
+        )
 
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return one value per turn."""
@@ -78,7 +89,7 @@ class Gigpo:
         visited = self.step_groups(batch)
         _, std, size = group_statistics(returns, visited)
         step = np.where(size > 1, centred(returns, visited), 0.0)
-        if self.normaliser == "mean_std_norm":
+        if self.normaliser != "mean_norm":
             step = step / (std + self.eps)
         return advantages + self.omega * step
 

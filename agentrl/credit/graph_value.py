@@ -87,15 +87,19 @@ class GraphValue:
         check_positive(self.name, "host_weight", self.host_weight or 0.0, or_zero=True)
         check_positive(self.name, "eps", self.eps)
 
+    @property
+    def weight_of_host(self) -> float:
+        """The weight of the values that it is given."""
+        if self.host_weight is None:
+            return 0.0 if self.mode == "graft" else 1.0
+        return self.host_weight
+
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return one value per turn."""
         assert advantages is not None
         graph = GroupGraph.from_batch(batch, self.name)
         gain = self._gain(graph)[0]
-        weight = self.host_weight
-        if weight is None:
-            weight = 0.0 if self.mode == "graft" else 1.0
-        return weight * advantages + self.omega * self._standardised(graph, gain)
+        return self.weight_of_host * advantages + self.omega * self._standardised(graph, gain)
 
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return for each turn its edge, the worth of both its ends and its step's part.

@@ -8,14 +8,16 @@ the variance divides by n - 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import dataclasses
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from agentrl.batch import Batch
 from agentrl.credit.base import Advantages, Level, Stage
 from agentrl.credit.checks import check_positive
+from agentrl.credit.levels import level_of
 from agentrl.credit.statistics import token_weights, whitened
 from agentrl.trajectory import Signals
 
@@ -26,20 +28,26 @@ class Whiten:
 
     eps: float = 1e-8
     """Added to the variance."""
+    level: Level = field(default="same", compare=False)
+    """What the values are of. A list knows and says so; alone, their number decides."""
 
     name: ClassVar[str] = "whiten"
     stage: ClassVar[Stage] = "normalise"
-    level: ClassVar[Level] = "same"
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse parameters that make no sense."""
         check_positive(self.name, "eps", self.eps)
 
+    def for_level(self, level: Literal["turn", "token"]) -> Whiten:
+        """Return the method for values of this level."""
+        return dataclasses.replace(self, level=level)
+
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return the advantages standardised, at the level they came in."""
         assert advantages is not None
-        if len(advantages) == batch.num_turns:
+        level = level_of(batch, advantages) if self.level == "same" else self.level
+        if level == "turn":
             return whitened(advantages, token_weights(batch), eps=self.eps)
         sampled = batch.sampled.astype(np.float64)
         return whitened(advantages, sampled, eps=self.eps) * sampled

@@ -18,13 +18,15 @@ and where rewards are combined with others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from agentrl.batch import Batch, Floats
 from agentrl.errors import ConfigError
-from agentrl.trajectory import Outcome, Trajectory, Turn
+from agentrl.rewards.base import Stage, added_at_end, parameters_of, refuse_outcomes
+from agentrl.trajectory import Outcome, Signals, Trajectory, Turn
 
 Rate = float | Floats
 """One for all, or one per observation."""
@@ -81,6 +83,50 @@ def estimate_false_negatives(
     wrong = overturned / checked_share + smoothing
     total = wrong + accepted + smoothing
     return wrong / total if total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyVerifier:
+    """Corrects outcomes for a verifier that errs at known rates, the same for all episodes.
+
+    What the environment paid, between 0 and 1, is taken for what the verifier said. Rates per
+    episode are for `backward_correction` and `forward_weights` in a trainer of one's own.
+    """
+
+    false_positive: float = 0.0
+    """rho0: how often the verifier accepts what is wrong."""
+    false_negative: float = 0.0
+    """rho1: how often it rejects what is right."""
+    form: Literal["backward", "forward"] = "backward"
+    """`forward` needs rho1 alone and puts weights in the place of rewards."""
+
+    name: ClassVar[str] = "noisy_verifier"
+    stage: ClassVar[Stage] = "outcome"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that make no sense."""
+        if self.form not in ("backward", "forward"):
+            raise ConfigError(
+                f"reward transform {self.name!r}: no form {self.form!r}; use backward or forward"
+            )
+        with parameters_of(self.name):
+            self.corrected(np.empty(0))
+
+    def __call__(self, batch: Batch, signals: Signals) -> Batch:
+        """Return the batch with corrected outcomes; the difference is paid at the last turn.
+
+        Raises:
+            DataError: An outcome is not between 0 and 1; names the trajectory.
+        """
+        refuse_outcomes(self.name, batch, lowest=0.0, highest=1.0)
+        return added_at_end(batch, self.corrected(batch.returns) - batch.returns)
+
+    def corrected(self, observed: Floats) -> Floats:
+        """Return the corrected outcomes, shape [episodes]."""
+        if self.form == "forward":
+            return forward_weights(observed, self.false_negative)
+        return backward_correction(observed, self.false_positive, self.false_negative)
 
 
 def refuse_cancelled(

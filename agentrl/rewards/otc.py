@@ -13,14 +13,19 @@ set; alpha is 1 here.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from agentrl.batch import Bools, Floats, Ints
-from agentrl.errors import CheckpointError
+from agentrl.batch import Batch, Bools, Floats, Ints
+from agentrl.credit.signals import final_turns
+from agentrl.errors import CheckpointError, ConfigError
+from agentrl.rewards.base import Stage, parameters_of, refuse_outcomes
+from agentrl.trajectory import Signals
 
 
 @dataclass(slots=True)
@@ -115,3 +120,91 @@ def efficient_rewards(outcomes: Floats, efficiency: Floats, *, alpha: float = 1.
     if not alpha > 0:
         raise ValueError(f"alpha must be above 0, not {alpha}")
     return alpha * efficiency * outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Otc:
+    """Scales what an episode earned by its tool efficiency.
+
+    All its turn rewards are scaled alike. n is the fewest calls of a successful episode of the
+    task, in this batch or any before.
+    """
+
+    max_calls: int
+    """The most calls that an episode may make: c."""
+    form: Literal["grpo", "ppo"] = "grpo"
+    """Which of the two formulas."""
+    alpha: float = 1.0
+    """Scales the reward."""
+    tools: str | None = None
+    """A regular expression such as `^search`: a tool call is a valid turn whose action it is found
+    in. None: every valid turn, but not the one with which an episode ended by itself."""
+    fewest: FewestCalls = field(default_factory=FewestCalls, init=False, compare=False)
+    """The state: fewest calls by task."""
+
+    name: ClassVar[str] = "otc"
+    stage: ClassVar[Stage] = "outcome"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that make no sense."""
+        none, no_count = np.empty(0), np.empty(0, np.int64)
+        if self.form not in ("grpo", "ppo"):
+            raise ConfigError(f"reward transform 'otc': no form {self.form!r}; use grpo or ppo")
+        with parameters_of(self.name):
+            tool_efficiency(no_count, none, max_calls=self.max_calls)
+            efficient_rewards(none, none, alpha=self.alpha)
+        try:
+            re.compile(self.tools or "")
+        except re.error as error:
+            raise ConfigError(
+                f"reward transform 'otc': tools is not a regular expression: {error}"
+            ) from None
+
+    def __call__(self, batch: Batch, signals: Signals) -> Batch:
+        """Return the batch with scaled rewards.
+
+        Raises:
+            DataError: An episode earned less than 0; names it.
+        """
+        refuse_outcomes(self.name, batch, lowest=0.0, highest=np.inf)
+        calls = self.calls(batch)
+        before = self.fewest.calls
+        known = FewestCalls({task: before[task] for task in batch.task_ids if task in before})
+        known.learn(batch.task_ids, calls, batch.success)
+        worth = self.alpha * tool_efficiency(
+            calls, known.of(batch.task_ids), max_calls=self.max_calls, form=self.form
+        )
+        return dataclasses.replace(
+            batch,
+            rewards=batch.rewards * worth[batch.trajectory_of_turn()],
+            returns=batch.returns * worth,
+        )
+
+    def calls(self, batch: Batch) -> Ints:
+        """Return the tool calls of each trajectory, shape [trajectories]."""
+        if self.tools is None:
+            is_call = batch.valid.copy()
+            played = np.diff(batch.turn_offsets) > 0
+            is_call[final_turns(batch)[~batch.truncated[played]]] = False
+        else:
+            found = re.compile(self.tools).search
+            is_call = batch.valid & np.array([bool(found(a)) for a in batch.actions], np.bool_)
+        counts = np.bincount(batch.trajectory_of_turn()[is_call], minlength=batch.num_trajectories)
+        return counts.astype(np.int64, copy=False)
+
+    def learn(self, batch: Batch) -> None:
+        """Take in a batch, after the policy step on it."""
+        self.fewest.learn(batch.task_ids, self.calls(batch), batch.success)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the fewest calls by task in plain JSON values."""
+        return self.fewest.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one.
+        """
+        self.fewest.load_state_dict(state)

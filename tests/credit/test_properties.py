@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrl.batch import Batch
-from agentrl.credit import assign, to_tokens
+from agentrl.credit import assign
 from agentrl.trajectory import Trajectory
 
 METHODS = ["grpo", "dr_grpo", "rloo", "reinforce_pp", "reinforce_pp_baseline"]
@@ -36,7 +36,7 @@ def build(make: Make, shape: Shape, **options: int) -> list[Trajectory]:
 def action_values(trajectories: list[Trajectory], name: str) -> dict[str, np.ndarray]:
     """The advantages of the sampled tokens, by trajectory id."""
     batch = Batch.from_trajectories(trajectories)
-    values = to_tokens(batch, assign(batch, name))
+    values = assign(batch, name, level="token")
     of_token = batch.trajectory_of_turn()[batch.turn_of_token()]
     return {id_: values[(of_token == i) & batch.sampled] for i, id_ in enumerate(batch.ids)}
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrl.batch import Batch
-from agentrl.credit import assign, parse, to_tokens
+from agentrl.credit import assign, parse
 from agentrl.credit.base import Explains
 from agentrl.trajectory import Outcome, Trajectory
 
 LISTS: dict[str, list[Any]] = {
     "igpo": ["grpo", "igpo"],
-    "igpo joint": ["rloo", {"igpo": {"normalise": "joint", "difference": "prob", "gamma": 0.9}}],
+    "igpo joint": ["grpo", {"igpo": {"normalise": "joint", "difference": "prob", "gamma": 0.9}}],
     "empg": ["grpo", {"empg": {"k": 2.0}}],
     "empg clipped": ["rloo", {"empg": {"clip_percentile": 90.0}}],
     "oprl": ["rloo", "oprl"],
@@ -84,7 +84,7 @@ def signals_of(batch: Batch, trajectories: list[Trajectory]) -> dict[str, np.nda
 def action_values(trajectories: list[Trajectory], methods: list[Any]) -> dict[str, np.ndarray]:
     """The advantages of the sampled tokens, by trajectory id."""
     batch = Batch.from_trajectories(trajectories)
-    values = to_tokens(batch, assign(batch, methods, signals_of(batch, trajectories)))
+    values = assign(batch, methods, signals_of(batch, trajectories), level="token")
     owner = batch.trajectory_of_turn()[batch.turn_of_token()]
     return {id_: values[(owner == i) & batch.sampled] for i, id_ in enumerate(batch.ids)}
 

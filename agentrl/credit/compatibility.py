@@ -1,0 +1,173 @@
+"""Which credit methods go with which settings of a run, and with which environments.
+
+`RUN_RULES` is read top to bottom: a row finds what clashes, says why, and says what to set
+instead. What methods may stand in one list is in `agentrl.credit.list_rules`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentrl.credit.base import CreditMethod
+from agentrl.credit.gigpo import Gigpo
+from agentrl.credit.graph_value import GraphValue
+from agentrl.credit.igpo import Igpo
+from agentrl.credit.list_rules import GROUP, STEP, Clash, Methods, check_list, nearest
+from agentrl.credit.reinforce_pp import ReinforcePP
+from agentrl.credit.spo import Spo
+from agentrl.entries import written
+from agentrl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agentrl.config import Config
+    from agentrl.env import TextEnv
+    from agentrl.rewards.base import RewardTransform
+
+__all__ = ["LARGE_ENTROPY_BONUS", "RUN_RULES", "check_environment", "check_list", "check_run"]
+
+LARGE_ENTROPY_BONUS = 0.01
+"""`learner.entropy_coefficient` above this pulls against EMPG, whose bonus is for low entropy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the rules of a run look at."""
+
+    config: Config
+    methods: Methods
+    rewards: Sequence[RewardTransform]
+
+    def has(self, *names: str) -> Clash:
+        """Return which of these credit methods are in the list, in its order."""
+        return [method.name for method in self.methods if method.name in names]
+
+    def without(self, *names: str) -> str:
+        """Return the nearest credit list without these methods, as text."""
+        return written(nearest([method for method in self.methods if method.name not in names]))
+
+
+@dataclass(frozen=True, slots=True)
+class RunRule:
+    """A credit list that makes no sense in this run."""
+
+    clash: Callable[[Run], Clash]
+    why: str
+    """With the clashing names in the place of `{0}`, `{1}`."""
+    instead: Callable[[Run], str]
+    """What to set, as one would write it."""
+
+
+def check_run(config: Config, methods: Methods, rewards: Sequence[RewardTransform] = ()) -> None:
+    """Refuse settings of a run that make no sense with its credit list.
+
+    Args:
+        config: The whole configuration.
+        methods: Its credit list, parsed.
+        rewards: Its reward transforms, parsed.
+
+    Raises:
+        ConfigError: Says why, and what to set instead.
+    """
+    from agentrl.rewards.compose import check_with_credit
+
+    run = Run(config, methods, rewards)
+    for rule in RUN_RULES:
+        found = rule.clash(run)
+        if found:
+            raise ConfigError(f"{rule.why.format(*map(repr, found))}; {rule.instead(run)}")
+    check_with_credit(rewards, methods, other_rewards=config.learner.kl == "reward")
+
+
+def _nothing_to_compare(run: Run) -> Clash:
+    return run.has(*GROUP, *STEP) if run.config.rollout.group_size == 1 else ()
+
+
+def _spo_list(run: Run) -> str:
+    rest = [method for method in run.methods[1:] if method.name not in STEP]
+    return written(nearest([Spo(), *rest]))
+
+
+def _entropy_up_and_down(run: Run) -> Clash:
+    large = run.config.learner.entropy_coefficient > LARGE_ENTROPY_BONUS
+    return run.has("empg") if large else ()
+
+
+def _two_judges(run: Run) -> Clash:
+    judged = any(transform.name == "renorm" for transform in run.rewards)
+    return (*run.has("igpo"), "renorm") if judged and run.has("igpo") else ()
+
+
+def _kl_twice(run: Run) -> Clash:
+    own = any(isinstance(m, ReinforcePP) and m.kl_coefficient > 0 for m in run.methods)
+    return ("reinforce_pp",) if own and run.config.learner.kl == "reward" else ()
+
+
+RUN_RULES: tuple[RunRule, ...] = (
+    RunRule(
+        _nothing_to_compare,
+        "credit method {0} compares the episodes of a task, and with rollout.group_size 1 there "
+        "is one of each",
+        lambda run: f"use rollout.group_size=8, or credit={_spo_list(run)}",
+    ),
+    RunRule(
+        _entropy_up_and_down,
+        f"credit method {{0}} rewards low entropy, and learner.entropy_coefficient above "
+        f"{LARGE_ENTROPY_BONUS} high entropy",
+        lambda run: (
+            f"use learner.entropy_coefficient={LARGE_ENTROPY_BONUS} or less, "
+            f"or credit={run.without('empg')}"
+        ),
+    ),
+    RunRule(
+        _two_judges,
+        "credit method {0} and reward transform {1} are both process signals, and each turn would "
+        "be paid twice",
+        lambda run: f"use rewards without renorm, or credit={run.without('igpo')}",
+    ),
+    RunRule(
+        _kl_twice,
+        "the KL to the reference would be in the reward twice, by kl_coefficient of {0} and by "
+        "learner.kl=reward",
+        lambda run: "use learner.kl=none",
+    ),
+)
+
+
+def check_environment(env: TextEnv, methods: Methods) -> None:
+    """Refuse methods that read what an environment never tells.
+
+    Raises:
+        ConfigError: Names the method, what it lacks, and the nearest list that does without.
+    """
+    for position, method in enumerate(methods):
+        lacks, instead = _lacks(env, method)
+        if lacks:
+            rest = [*methods[:position], *instead, *methods[position + 1 :]]
+            raise ConfigError(
+                f"credit method {method.name!r} needs {lacks}, which {type(env).__name__} does "
+                f"not give; define {lacks}() there, or use credit={written(nearest(rest))}"
+            )
+
+
+def _lacks(env: TextEnv, method: CreditMethod) -> tuple[str, list[CreditMethod]]:
+    """Return what an environment does not give to a method, and what to use in its place."""
+    match method:
+        case Gigpo(anchor="state_key") if not _defines(env, "state_key"):
+            return "state_key", [dataclasses.replace(method, anchor="observation")]
+        case GraphValue() if not _defines(env, "state_key"):
+            return "state_key", []
+        case Igpo() if not _defines(env, "answer"):
+            return "answer", []
+        case _:
+            return "", []
+
+
+def _defines(env: TextEnv, hook: str) -> bool:
+    """Return whether an environment has a hook of its own, or may put the key into info itself."""
+    from agentrl.env import TextEnv
+
+    ways = (hook, "_info", "reset", "step")
+    return any(getattr(type(env), way) is not getattr(TextEnv, way) for way in ways)
