@@ -189,8 +189,8 @@ class PrmConfig(Section):
     """Step size of AdamW, without weight decay."""
     max_grad_norm: float = Field(10.0, gt=0)
     """Gradients longer than this are scaled down to it."""
-    order: Literal["after", "before", "frozen"] = "after"
-    """When it learns from a batch: after its scores were used, before, or never."""
+    learns: bool = True
+    """Whether it learns from each batch, after its scores of the batch were used."""
     reduce: Literal["sum", "mean"] = "sum"
     """How the step rewards of an episode become its score."""
     margin: float | None = Field(None, gt=0)
@@ -216,8 +216,8 @@ class CriticConfig(Section):
     """How far a value may move in one update before it earns nothing more; None: off."""
     epochs: int = Field(1, ge=1)
     """Passes over each batch."""
-    warmup_updates: int = Field(0, ge=0)
-    """Updates at the start in which only the critic learns."""
+    minibatches: int = Field(1, ge=1)
+    """Optimiser steps per pass."""
 
 
 class EvaluationConfig(Section):

@@ -8,11 +8,16 @@ from typing import Any
 from agentrl import credit, registry
 from agentrl.config import Config, EngineConfig
 from agentrl.credit.base import CreditMethod
+from agentrl.credit.gae import Gae
+from agentrl.credit.oprl import Oprl
 from agentrl.dialogue.factory import ConversationFactory, build_dialogue
 from agentrl.engines.base import Engine
-from agentrl.errors import HeldOutError
-from agentrl.learner.learner import Learner
+from agentrl.errors import ConfigError, HeldOutError
+from agentrl.learner.critic import Critic
+from agentrl.learner.learner import SIGNALS, Learner
 from agentrl.learner.policy import Policy, load_policy
+from agentrl.learner.prm import ProcessRewardModel
+from agentrl.learner.sources import LearnerSource, SignalSource, TrainedSource
 from agentrl.rollout.collector import Collector
 from agentrl.rollout.environments import EnvSpec
 from agentrl.tasks import TaskSet
@@ -29,6 +34,16 @@ class Parts:
     collector: Collector
     tasks: TaskSet
     methods: list[CreditMethod]
+    sources: list[SignalSource]
+
+    @property
+    def trained_sources(self) -> dict[str, TrainedSource]:
+        """The sources with weights of their own, by the signal they give."""
+        return {
+            min(source.provides): source
+            for source in self.sources
+            if isinstance(source, TrainedSource)
+        }
 
     async def sync(self, version: int) -> None:
         """Let the engine serve the learner's weights as policy `version`."""
@@ -54,12 +69,64 @@ def build_parts(config: Config) -> Parts:
     refuse_held_out(env.tasks, config.env.split, config.env.name)
     policy = load_policy(config.policy, seed=config.seed)
     steps = config.updates * config.learner.epochs * config.learner.minibatches
-    learner = Learner(policy, config.learner, seed=config.seed, total_steps=steps)
+    names = wanted_signals(config, methods)
+    learner = Learner(
+        policy,
+        config.learner,
+        seed=config.seed,
+        total_steps=steps,
+        reference=True if "ref_logprob" in names else None,
+    )
     engine = build_engine(config.engine, policy)
     dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
     spec = EnvSpec(config.env.name, options)
     collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
-    return Parts(policy, learner, engine, dialogues, collector, env.tasks, methods)
+    sources = build_sources(config, methods, names, policy, learner)
+    return Parts(policy, learner, engine, dialogues, collector, env.tasks, methods, sources)
+
+
+def wanted_signals(config: Config, methods: list[CreditMethod]) -> frozenset[str]:
+    """Return the names of all signals that a run needs between rollout and update."""
+    names = frozenset().union(*(method.needs for method in methods))
+    if config.learner.kl == "reward":
+        names |= {"old_logprob", "ref_logprob"}
+    if "prm_log_ratio" in names:
+        names |= ProcessRewardModel.requires
+    return names
+
+
+def build_sources(
+    config: Config,
+    methods: list[CreditMethod],
+    names: frozenset[str],
+    policy: Policy,
+    learner: Learner,
+) -> list[SignalSource]:
+    """Return who measures the signals, in the order in which they are to be asked.
+
+    Raises:
+        ConfigError: A method needs a signal that no source gives.
+    """
+    sources: list[SignalSource] = []
+    if names & set(SIGNALS):
+        sources.append(LearnerSource(learner, names))
+    if "prm_log_ratio" in names:
+        beta = next((m.beta for m in methods if isinstance(m, Oprl)), Oprl().beta)
+        sources.append(
+            ProcessRewardModel(policy, config.prm, config.learner, beta=beta, seed=config.seed)
+        )
+    gae = next((m for m in methods if isinstance(m, Gae)), None)
+    if "value" in names and gae is not None:
+        sources.append(Critic(policy, config.critic, config.learner, gae=gae, seed=config.seed))
+    given = frozenset().union(*(source.provides for source in sources))
+    known = [*SIGNALS, "answer_logprob", "prm_log_ratio", "value"]
+    for method in methods:
+        for name in sorted(method.needs - given):
+            raise ConfigError(
+                f"credit method {method.name!r} needs the signal {name!r}, which nothing in a "
+                f"training run measures; the signals there are: {', '.join(sorted(known))}"
+            )
+    return sources
 
 
 def build_engine(config: EngineConfig, policy: Policy) -> Engine:

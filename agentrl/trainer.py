@@ -22,12 +22,12 @@ from agentrl import blocking, credit, storage
 from agentrl.batch import Batch, Floats
 from agentrl.config import Config
 from agentrl.credit import state as credit_state
-from agentrl.credit.base import Advantages
 from agentrl.curriculum.cursor import TaskCursor
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.report import Report
 from agentrl.learner.checkpoint import load_latest, save_checkpoint
 from agentrl.learner.losses import kl_rewards, turn_sums
+from agentrl.learner.sources import measure
 from agentrl.monitor.metrics import Metrics, MetricsFile
 from agentrl.monitor.progress import Progress
 from agentrl.monitor.trackers import open_trackers
@@ -97,6 +97,7 @@ class Trainer:
             self.update,
             self.parts.learner,
             state={"credit": credit_state.state_dict(self.parts.methods)},
+            others=self.parts.trained_sources,
             keep=self.config.keep_checkpoints,
         )
         self._saved = self.update
@@ -111,12 +112,17 @@ class Trainer:
         learner, sampling = self.parts.learner, self.config.sampling
         with _clock(seconds, "credit"):
             batch = self._reward(Batch.from_trajectories(collected.trajectories))
-            signals = self._signals_for(batch)
-            advantages = self._assign(batch, signals)
+        with _clock(seconds, "signals"):
+            signals = await measure(self.parts.sources, batch, temperature=sampling.temperature)
+        with _clock(seconds, "credit"):
+            batch = self._penalise(batch, signals)
+            advantages = credit.assign(batch, self.parts.methods, signals)
         with _clock(seconds, "learning"):
             figures = learner.update(
                 batch, advantages, temperature=sampling.temperature, signals=signals
             )
+            for source in self.parts.trained_sources.values():
+                figures |= source.learn(batch, signals, temperature=sampling.temperature)
             credit_state.learn(self.parts.methods, batch)
         self.update = number
         with _clock(seconds, "sync"):
@@ -195,26 +201,18 @@ class Trainer:
             return batch
         return _with_rewards(batch, invalid_action_penalty(batch.rewards, batch.valid, penalty))
 
-    def _signals_for(self, batch: Batch) -> Signals:
-        names = set().union(*(method.needs for method in self.parts.methods))
-        if self.config.learner.kl == "reward":
-            names |= {"old_logprob", "ref_logprob"}
-        if not names:
-            return {}
-        temperature = self.config.sampling.temperature
-        return self.parts.learner.signals(batch, names, temperature=temperature)
-
-    def _assign(self, batch: Batch, signals: Signals) -> Advantages:
+    def _penalise(self, batch: Batch, signals: Signals) -> Batch:
+        """Take the KL to the reference off the rewards, where it is to act there."""
         learner = self.config.learner
-        if learner.kl == "reward":
-            extra = kl_rewards(
-                signals["old_logprob"],
-                signals["ref_logprob"],
-                coefficient=learner.kl_coefficient,
-                estimator=learner.kl_estimator,
-            )
-            batch = _with_rewards(batch, batch.rewards + turn_sums(batch, extra))
-        return credit.assign(batch, self.parts.methods, signals)
+        if learner.kl != "reward":
+            return batch
+        extra = kl_rewards(
+            signals["old_logprob"],
+            signals["ref_logprob"],
+            coefficient=learner.kl_coefficient,
+            estimator=learner.kl_estimator,
+        )
+        return _with_rewards(batch, batch.rewards + turn_sums(batch, extra))
 
     def _figures(
         self, collected: Collected, batch: Batch, learned: Metrics, seconds: dict[str, float]
@@ -243,7 +241,7 @@ class Trainer:
         checkpoint = load_latest(self.run.checkpoints)
         if checkpoint is None:
             return 0
-        checkpoint.restore(self.parts.learner)
+        checkpoint.restore(self.parts.learner, others=self.parts.trained_sources)
         credit_state.load_state_dict(self.parts.methods, checkpoint.state.get("credit", {}))
         return checkpoint.step
 
@@ -321,4 +319,4 @@ def _with_rewards(batch: Batch, rewards: Floats) -> Batch:
 def _clock(seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.monotonic()
     yield
-    seconds[phase] = time.monotonic() - started
+    seconds[phase] = seconds.get(phase, 0.0) + time.monotonic() - started

@@ -3,7 +3,8 @@
     checkpoints/step-000010/
         manifest.json            agentrl version, step, size and SHA-256 of every other file
         policy/                  the model directory: any Hugging Face tool can load it
-        learner.pt               optimiser, step, random streams; with LoRA also the adapters
+        learner.pt               optimiser, step, random streams; with LoRA also the adapters;
+                                 weights and optimiser of reward model and critic
         state.json               what the trainer wants back
 
 A checkpoint is written as `step-000010.tmp`, synced to disk and renamed, so that a kill at any
@@ -28,6 +29,7 @@ from agentrl import __version__
 from agentrl.errors import CheckpointError
 from agentrl.learner.learner import Learner
 from agentrl.learner.manifest import MANIFEST, first_fault, sync_tree, write_manifest
+from agentrl.learner.sources import TrainedSource
 
 _PREFIX = "step-"
 _LEARNER = "learner.pt"
@@ -52,16 +54,20 @@ class Checkpoint:
         return self.path / _POLICY
 
     def restore(
-        self, learner: Learner, generators: Mapping[str, np.random.Generator] | None = None
+        self,
+        learner: Learner,
+        generators: Mapping[str, np.random.Generator] | None = None,
+        others: Mapping[str, TrainedSource] | None = None,
     ) -> None:
         """Put weights, optimiser and all random streams back as they were.
 
         Args:
             learner: Made with the run's own policy settings; its reference stays as it is.
             generators: The generators that were saved, by name; they are set in place.
+            others: Models besides the policy that were saved, by name.
 
         Raises:
-            CheckpointError: It belongs to another model, or lacks a generator.
+            CheckpointError: It belongs to another model, or lacks a generator or a model.
         """
         device = learner.policy.device
         saved = torch.load(self.path / _LEARNER, map_location=device, weights_only=True)
@@ -77,6 +83,13 @@ class Checkpoint:
                     "of agentrl: start a new run from its policy/ directory"
                 )
             generator.bit_generator.state = json.loads(saved["generators"][name])
+        for name, other in (others or {}).items():
+            if name not in saved["others"]:
+                raise CheckpointError(
+                    f"{self.path} holds no {name}: the run was started without one; start a new "
+                    "run from its policy/ directory"
+                )
+            other.load_state_dict(saved["others"][name])
         torch.set_rng_state(saved["torch"].cpu())
         if torch.cuda.is_available() and saved["cuda"]:
             torch.cuda.set_rng_state_all([stream.cpu() for stream in saved["cuda"]])
@@ -89,6 +102,7 @@ def save_checkpoint(
     *,
     state: Mapping[str, Any] | None = None,
     generators: Mapping[str, np.random.Generator] | None = None,
+    others: Mapping[str, TrainedSource] | None = None,
     keep: int = 2,
 ) -> Path:
     """Write a checkpoint and remove all but the last `keep`.
@@ -99,6 +113,7 @@ def save_checkpoint(
         learner: Weights, optimiser and its random stream.
         state: Anything else, as JSON: task cursor, best score, ….
         generators: Random streams of the caller, by name.
+        others: Models besides the policy, such as a critic, by name.
         keep: How many checkpoints stay.
 
     Returns:
@@ -113,7 +128,7 @@ def save_checkpoint(
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
         partial.mkdir()
-        _write(partial, step, learner, dict(state or {}), dict(generators or {}))
+        _write(partial, step, learner, dict(state or {}), dict(generators or {}), others or {})
         _swap(partial, target)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -186,6 +201,7 @@ def _write(
     learner: Learner,
     state: dict[str, Any],
     generators: dict[str, np.random.Generator],
+    others: Mapping[str, TrainedSource],
 ) -> None:
     learner.policy.save(folder / _POLICY)
     progress = learner.state_dict()
@@ -196,6 +212,7 @@ def _write(
     saved = {
         "learner": progress,
         "generators": {n: _stream(g.bit_generator.state) for n, g in generators.items()},
+        "others": {name: other.state_dict() for name, other in others.items()},
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

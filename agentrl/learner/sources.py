@@ -6,15 +6,16 @@ what they require of each other; a source that is itself trained learns after cr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from agentrl.batch import Batch
+from agentrl.learner.learner import SIGNALS, Learner
 from agentrl.trajectory import Signals
 
 
 class SignalSource(Protocol):
-    """Measures signals of a batch under frozen weights."""
+    """Measures signals of a batch."""
 
     @property
     def provides(self) -> frozenset[str]:
@@ -24,7 +25,9 @@ class SignalSource(Protocol):
     def requires(self) -> frozenset[str]:
         """The signals that must be known before."""
 
-    def measure(self, batch: Batch, known: Signals, *, temperature: float) -> Signals:
+    def measure(
+        self, batch: Batch, known: Signals, *, temperature: float
+    ) -> Signals | Awaitable[Signals]:
         """Return the signals it provides, in the shapes that `SIGNALS` states.
 
         Args:
@@ -50,3 +53,27 @@ class TrainedSource(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         ...
+
+
+class LearnerSource:
+    """What the learner itself can measure in one pass: the wanted ones of its `SIGNALS`."""
+
+    requires: frozenset[str] = frozenset()
+
+    def __init__(self, learner: Learner, names: frozenset[str]) -> None:
+        """Measure these names on each batch."""
+        self.provides = names & set(SIGNALS)
+        self._learner = learner
+
+    def measure(self, batch: Batch, known: Signals, *, temperature: float) -> Signals:
+        """Return them, shape [tokens] each."""
+        return self._learner.signals(batch, self.provides, temperature=temperature)
+
+
+async def measure(sources: list[SignalSource], batch: Batch, *, temperature: float) -> Signals:
+    """Return what the sources give, each asked once, in the order of the list."""
+    known: Signals = {}
+    for source in sources:
+        found = source.measure(batch, known, temperature=temperature)
+        known |= await found if isinstance(found, Awaitable) else found
+    return known
