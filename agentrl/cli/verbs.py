@@ -23,6 +23,9 @@ VERBS: dict[str, Verb] = {
     "resume": Verb("agentrl.cli.train:resume", "Go on with an interrupted run."),
     "eval": Verb("agentrl.cli.eval:evaluate", "Evaluate a run or model on a split."),
     "compare": Verb("agentrl.cli.compare:compare", "Compare two evaluated runs."),
+    "credit": Verb(
+        "agentrl.cli.credit:credit", "Say which turns of stored trajectories earned what, and why."
+    ),
     "play": Verb("agentrl.cli.play:play", "Play an environment yourself, here or in a browser."),
     "env list": Verb("agentrl.cli.env_list:list_environments", "List the environments."),
     "env check": Verb("agentrl.cli.env_check:check", "Check that an environment is sound."),

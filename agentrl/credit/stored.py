@@ -86,7 +86,9 @@ class Stored:
             try:
                 signals[name] = gather(turns, batch)
             except _LacksError as lack:
-                lacks[name] = str(lack)
+                field = FIELDS[name]
+                given = any(getattr(place.turn, field) is not None for place in turns)
+                lacks[name] = str(lack) if given else f"no turn has {field!r}"
         beyond = [scored[at].record.final_value for at in range(len(scored))]
         if scored and None not in beyond:
             signals["final_value"] = np.array(beyond, np.float64)
