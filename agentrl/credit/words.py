@@ -46,7 +46,7 @@ def _against_others(because: Record) -> str:
         return f"return {figure(because['return'])}, with no other to compare with"
     mean = figure(because["mean_of_others"])
     return (
-        f"return {figure(because['return'])} against {mean}, the mean of {because['others']} more"
+        f"return {figure(because['return'])} against {mean}, the mean of {because['others']} others"
     )
 
 
