@@ -102,6 +102,15 @@ class FollowsLevel(Protocol):
 
 
 @runtime_checkable
+class ReadsInfo(Protocol):
+    """A method that needs the environment to tell more than it must."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The keys of `agentrl.env.Info` that must be there, such as `state_key`."""
+
+
+@runtime_checkable
 class FollowsHost(Protocol):
     """A method whose formula depends on the outcome estimator that stands before it."""
 

@@ -73,6 +73,11 @@ class Gigpo:
         if self.similarity is not None:
             check_unit(self.name, "similarity", self.similarity)
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """What the environment's info must hold."""
+        return frozenset({"state_key"} if self.anchor == "state_key" else ())
+
     def for_host(self, host: CreditMethod) -> Gigpo:
         """Return the method with the normaliser of the estimator before it."""
         if self.normaliser != "host":

@@ -69,6 +69,7 @@ class GraphValue:
     stage: ClassVar[Stage] = "refine"
     level: ClassVar[Level] = "turn"
     needs: ClassVar[frozenset[str]] = frozenset()
+    reads: ClassVar[frozenset[str]] = frozenset({"state_key"})
 
     def __post_init__(self) -> None:
         """Refuse parameters that make no sense."""

@@ -61,6 +61,7 @@ class Igpo:
     stage: ClassVar[Stage] = "refine"
     level: ClassVar[Level] = "turn"
     needs: ClassVar[frozenset[str]] = frozenset({"answer_logprob"})
+    reads: ClassVar[frozenset[str]] = frozenset({"answer"})
 
     def __post_init__(self) -> None:
         """Refuse parameters that make no sense."""
