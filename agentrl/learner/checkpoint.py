@@ -64,7 +64,7 @@ class Checkpoint:
         Args:
             learner: Made with the run's own policy settings; its reference stays as it is.
             generators: The generators that were saved, by name; they are set in place.
-            others: Models besides the policy that were saved, by name.
+            others: Models besides the policy that were saved, by the signal they give.
 
         Raises:
             CheckpointError: It belongs to another model, or lacks a generator or a model.
@@ -86,8 +86,8 @@ class Checkpoint:
         for name, other in (others or {}).items():
             if name not in saved["others"]:
                 raise CheckpointError(
-                    f"{self.path} holds no {name}: the run was started without one; start a new "
-                    "run from its policy/ directory"
+                    f"{self.path} holds nothing for the signal {name!r}: the run was started "
+                    "without it; start a new run from its policy/ directory"
                 )
             other.load_state_dict(saved["others"][name])
         torch.set_rng_state(saved["torch"].cpu())
@@ -113,7 +113,7 @@ def save_checkpoint(
         learner: Weights, optimiser and its random stream.
         state: Anything else, as JSON: task cursor, best score, ….
         generators: Random streams of the caller, by name.
-        others: Models besides the policy, such as a critic, by name.
+        others: Models besides the policy, such as a critic, by the signal they give.
         keep: How many checkpoints stay.
 
     Returns:
