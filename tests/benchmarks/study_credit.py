@@ -1,0 +1,146 @@
+"""What step-level credit does for learning: `grpo` alone and before each method, on two worlds.
+
+    python tests/benchmarks/study_credit.py RUNS [--envs alfworld,searchqa] [--methods grpo,salt]
+        [--seeds 5] [--jobs 2] [--images docs/images] [--report]
+
+Every arm has the same policy, tasks, seeds, learning rate and number of episodes; a method has the
+parameters that its paper published. Each run is an `agentrl train` of its own in RUNS, one core
+each; finished ones are not repeated, cut-off ones go on where they were. Then, or with `--report`
+at once, `RUNS/results.json`, the tables and the learning curves are made from what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST = "grpo"
+CREDIT = {
+    "grpo": "[grpo]",
+    "salt": "[grpo, salt]",
+    "gigpo": "[grpo, gigpo]",
+    "graph_value": "[grpo, graph_value]",
+    "empg": "[grpo, empg]",
+    "oprl": "[grpo, oprl]",
+    "igpo": "[grpo, igpo]",
+}
+# The published rate, 1e-6, is one for billions of weights, as the policy's is.
+SETTINGS = {"oprl": ("prm.learning_rate=1e-4",)}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where the methods are compared: a shipped configuration, changed."""
+
+    config: str
+    settings: tuple[str, ...]
+    credit: Mapping[str, str]
+    """Parameters that were published for this kind of world."""
+    without: tuple[str, ...] = ()
+    """Methods that have no signal here."""
+
+    def arms(self, methods: Sequence[str]) -> list[str]:
+        """Return those of the methods that can be used here."""
+        return [method for method in methods if method not in self.without]
+
+
+SMALL = (
+    "rollout.tasks=8",
+    "rollout.group_size=8",
+    "rollout.concurrency=64",
+    "checkpoint_every=100",
+)
+WORLDS = {
+    "alfworld": World(
+        "quickstart",
+        ("updates=12", "evaluation.tasks=200", "evaluation.every=3", *SMALL),
+        credit={},
+        without=("igpo",),
+    ),
+    "searchqa": World(
+        "searchqa",
+        ("updates=24", "evaluation.tasks=200", "evaluation.every=4", *SMALL),
+        credit={"graph_value": "[grpo, {graph_value: {gae_lambda: 0.6}}]"},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One run of the study."""
+
+    world: str
+    method: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Its place below RUNS."""
+        return f"{self.world}/{self.method}-{self.seed}"
+
+    def settings(self) -> list[str]:
+        """Return the configuration and what is changed in it."""
+        world = WORLDS[self.world]
+        credit = world.credit.get(self.method, CREDIT[self.method])
+        changed = [*world.settings, *SETTINGS.get(self.method, ())]
+        return [world.config, *changed, f"credit={credit}", f"seed={self.seed}"]
+
+
+def play(arm: Arm, runs: Path) -> bool:
+    """Train one run to its end in a process of its own; return whether that worked."""
+    run = runs / arm.folder
+    run.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not (run / "config.yaml").exists()
+    words = ["train", *arm.settings(), "--run", str(run)] if is_new else ["resume", str(run)]
+    began = time.monotonic()
+    with run.with_suffix(".log").open("a") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "agentrl", *words],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+    state = "done" if done.returncode == 0 else f"failed, see {run}.log"
+    print(f"{arm.folder}: {state} after {time.monotonic() - began:.0f} s", flush=True)
+    return done.returncode == 0
+
+
+def main() -> None:
+    """Train what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--envs", default=",".join(WORLDS))
+    parser.add_argument("--methods", default=",".join(CREDIT))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--images", type=Path, help="where the learning curves go; default: RUNS")
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    worlds, methods = options.envs.split(","), options.methods.split(",")
+    # Seed by seed, so that a study that is cut short has all methods.
+    arms = [
+        Arm(world, method, seed)
+        for seed in range(options.seeds)
+        for world in worlds
+        for method in WORLDS[world].arms(methods)
+    ]
+    from study_credit_report import is_finished, report
+
+    if not options.report:
+        missing = [arm for arm in arms if not is_finished(options.runs / arm.folder)]
+        with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(lambda arm: play(arm, options.runs), missing))
+    report(options.runs, worlds, methods, options.images or options.runs)
+
+
+if __name__ == "__main__":
+    main()
