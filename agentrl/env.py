@@ -48,6 +48,8 @@ class Info(TypedDict, total=False):
     """Text equal exactly when the agent's situation is equal; step-level credit groups on it."""
     answer: str
     """The ground-truth answer, where there is one."""
+    metrics: dict[str, float]
+    """Figures about the episode so far, beyond reward and success; the last ones are kept."""
     expert_action: str
     """What an oracle would do now; present when the environment was made with an expert."""
 
@@ -166,6 +168,14 @@ class TextEnv(gymnasium.Env[str, str]):
         """Return the ground-truth answer, where there is one."""
         return None
 
+    def metrics(self) -> Mapping[str, float] | None:
+        """Return figures about the episode so far, such as a recall, or None for none.
+
+        Those of an episode's last turn are kept with it, and their means are in the figures of
+        training (`env/NAME`) and in evaluation reports.
+        """
+        return None
+
     def expert_action(self) -> str | None:
         """Return what an oracle would do now, where there is one and it was asked for."""
         return None
@@ -262,6 +272,7 @@ class TextEnv(gymnasium.Env[str, str]):
             ("admissible_actions", self.admissible_actions()),
             ("state_key", self.state_key()),
             ("answer", self.answer()),
+            ("metrics", self.metrics()),
             ("expert_action", None if self._last.terminated else self.expert_action()),
         ):
             if value is not None:

@@ -24,6 +24,7 @@ _OPTIONAL: dict[str, type] = {
     "answer": str,
     "expert_action": str,
     "admissible_actions": list,
+    "metrics": dict,
 }
 
 
@@ -105,7 +106,17 @@ def _faults(frame: Frame, task_id: str) -> list[str]:
     if frame.info.get("task_id", task_id) != task_id:
         faults.append(f"info['task_id'] is {brief(frame.info['task_id'])}")
     faults += _list_faults(frame.admissible)
+    faults += _metric_faults(frame.info.get("metrics"))
     return faults
+
+
+def _metric_faults(metrics: Any) -> list[str]:
+    given = metrics if isinstance(metrics, dict) else {}
+    return [
+        f"info['metrics'] holds {brief(name)}: {brief(value)}; it must map names to finite numbers"
+        for name, value in given.items()
+        if not (isinstance(name, str) and isinstance(value, float | int) and math.isfinite(value))
+    ]
 
 
 def _list_faults(listed: Any) -> list[str]:

@@ -96,6 +96,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str, str]]:
     yield ("turns", f"{report.turns:.1f}", "")
     yield ("tokens sampled", f"{report.tokens:.0f}", "")
     yield ("invalid turns", f"{report.invalid_rate:.1%}", "")
+    for name, value in report.metrics.items():
+        yield (name, f"{value:.3f}", "")
     for outcome, count in report.outcomes.items():
         yield (f"ended: {outcome}", str(count), "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Report:
     """Share of invalid turns."""
     tokens: float
     """Mean sampled tokens of a scored attempt."""
+    metrics: dict[str, float]
+    """Means of the environment's own figures over the scored attempts that have them."""
     missing: list[Missing]
     """Attempts lost to infrastructure; evaluating again plays them again."""
     seconds: float = 0.0
@@ -87,6 +89,7 @@ class Report:
             "turns": self.turns,
             "invalid_rate": self.invalid_rate,
             "tokens": self.tokens,
+            "metrics": self.metrics,
             "missing": [
                 {name: getattr(missing, name) for name in Missing.__slots__}
                 for missing in self.missing
@@ -128,6 +131,7 @@ def build_report(
         turns=_mean([a.turns for a in scored]),
         invalid_rate=sum(a.invalid_turns for a in scored) / turns if turns else 0.0,
         tokens=_mean([a.tokens for a in scored]),
+        metrics=_metric_means(scored),
         missing=[_missing(key, final.get(key)) for key in wanted if _is_missing(key, final)],
         seconds=seconds,
         resumed=resumed,
@@ -167,5 +171,10 @@ def _missing(key: tuple[str, int], attempt: Attempt | None) -> Missing:
     return Missing(*key, attempt.outcome.value, attempt.error or "")
 
 
-def _mean(values: list[int]) -> float:
+def _metric_means(attempts: list[Attempt]) -> dict[str, float]:
+    names = sorted({name for attempt in attempts for name in attempt.metrics})
+    return {n: _mean([a.metrics[n] for a in attempts if n in a.metrics]) for n in names}
+
+
+def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else 0.0

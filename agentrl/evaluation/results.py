@@ -18,6 +18,7 @@ import msgspec
 
 from agentrl.errors import ConfigError, DataError
 from agentrl.evaluation.conditions import Conditions
+from agentrl.rollout.stats import RETRIES
 from agentrl.storage.atomic import append_whole
 from agentrl.trajectory import Outcome, Trajectory
 
@@ -41,6 +42,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens: int = 0
     """Sampled tokens."""
     error: str | None = None
+    metrics: dict[str, float] = {}
+    """Figures of the environment."""
 
     @classmethod
     def of(cls, trajectory: Trajectory, attempt: int, fingerprint: str) -> Self:
@@ -56,6 +59,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             invalid_turns=sum(not turn.valid for turn in turns),
             tokens=sum(len(turn.response_ids) for turn in turns),
             error=trajectory.error,
+            metrics={k: v for k, v in trajectory.metrics.items() if k != RETRIES},
         )
 
     @property

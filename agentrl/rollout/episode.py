@@ -100,6 +100,7 @@ class Episode:
             if outcome is not None:
                 self._trajectory.final_observation = self._observation
                 self._trajectory.final_state_key = self._info.get("state_key")
+                self._trajectory.metrics |= _figures(self._info.get("metrics"))
                 return outcome
             if _clock() > self._deadline:
                 self._give_up()
@@ -236,6 +237,22 @@ class Episode:
             raise DeadlineFault(
                 f"an environment call took {seconds:.1f} s (rollout.turn_seconds is {limit:g})"
             )
+
+
+def _figures(metrics: Any) -> dict[str, float]:
+    """Return the figures that an environment gave, or raise `EnvironmentFault` for other things."""
+    if metrics is None:
+        return {}
+    try:
+        figures = {str(name): float(value) for name, value in metrics.items()}
+    except (AttributeError, TypeError, ValueError):
+        figures = {"": math.nan}
+    if not all(map(math.isfinite, figures.values())):
+        raise EnvironmentFault(
+            "the environment's info['metrics'] must map names to finite numbers, and is "
+            f"{str(metrics)[:100]}"
+        )
+    return figures
 
 
 def _checked(result: StepResult) -> StepResult:

@@ -16,6 +16,7 @@ from agentrl.rollout.environments import DeadlineFault, EnvironmentPool
 from agentrl.rollout.episode import Episode, Settings
 from agentrl.rollout.requests import GroupRequest
 from agentrl.rollout.seeds import episode_seed
+from agentrl.rollout.stats import RETRIES
 from agentrl.rollout.watch import watch
 from agentrl.trajectory import Outcome, Trajectory
 
@@ -145,7 +146,7 @@ class Run:
             attempt += 1
             self._stats.retries += 1
         if attempt:
-            trajectory.metrics["retries"] = float(attempt)
+            trajectory.metrics[RETRIES] = float(attempt)
         return trajectory
 
     async def _play(self, job: Job) -> Trajectory:

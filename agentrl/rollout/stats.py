@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agentrl.trajectory import Outcome
+from agentrl.trajectory import Outcome, Trajectory
+
+RETRIES = "retries"
+"""The figure in `Trajectory.metrics` that is the collector's; all others are the environment's."""
 
 
 @dataclass(slots=True)
@@ -62,3 +66,18 @@ class RolloutStats:
             if outcome.is_infrastructure:
                 plain[f"fault/{outcome.value}"] = float(self.faults[outcome])
         return plain
+
+
+def environment_means(trajectories: Iterable[Trajectory]) -> dict[str, float]:
+    """Return the mean of each figure that the environment gave of scored episodes, as `env/NAME`.
+
+    An episode that has no figure of a name does not count in that mean.
+    """
+    given: dict[str, list[float]] = {}
+    for trajectory in trajectories:
+        if trajectory.outcome.is_infrastructure:
+            continue
+        for name, value in trajectory.metrics.items():
+            if name != RETRIES:
+                given.setdefault(f"env/{name}", []).append(value)
+    return {name: sum(values) / len(values) for name, values in sorted(given.items())}

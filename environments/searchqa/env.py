@@ -177,6 +177,15 @@ class SearchQA(TextEnv):
             return oracle_move(self.question, frozenset(passage.title for passage in self.seen))
         return None
 
+    def metrics(self) -> dict[str, float]:
+        """Return what searches have found so far and what the answer, if any, was worth."""
+        worth = self._now.score
+        return {
+            "support_recall": self.support_recall(),
+            "f1": worth.f1,
+            "squad_f1": worth.squad_f1,
+        }
+
     def support_recall(self) -> float:
         """Return the share of the supporting passages' titles that searches have shown."""
         wanted = self.question.supporting

@@ -43,6 +43,7 @@ FAULTS = [
     ("NumberObservation", "answers", "is a int, not text"),
     ("NanReward", "answers", "not a finite number"),
     ("WrongInfo", "answers", "info['success'] is 1, not bool"),
+    ("MetricsInWords", "answers", "info['metrics'] holds 'recall': 'half'"),
     ("RepeatsActions", "answers", "lists 'lamp' more than once"),
     ("ExpertWrong", "agents", "100.0% of the expert's own actions were invalid, such as 'dance'"),
     ("TakesAnyTask", "answers", "an unknown task was accepted"),

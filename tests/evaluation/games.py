@@ -20,6 +20,9 @@ class Game(agentrl.TextEnv):
             raise RuntimeError("the server is down")
         return f"Task {task.id}, draw {int(rng.integers(1000))}."
 
+    def metrics(self):
+        return {"turns_left": self.max_turns - self._turns}
+
     def on_step(self, action):
         if action == "win":
             return self.success("Won.", reward=self.prize)

@@ -62,6 +62,8 @@ async def test_a_whole_evaluation(play: Callable[..., Any], guesser: Any) -> Non
     assert report.outcomes["success"] == round(24 * report.success.value)
     assert (report.missing, report.faults, report.resumed) == ([], {}, 0)
     assert 1 <= report.turns <= 3
+    assert report.metrics == {"turns_left": pytest.approx(3 - report.turns)}
+    assert report.as_dict()["metrics"] == report.metrics
     assert [s.done for s in steps] == list(range(1, 25))
     assert (steps[-1].total, steps[-1].solved) == (24, report.outcomes["success"])
     assert report.as_dict()["success"]["value"] == report.success.value

@@ -38,10 +38,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_an_attempt_of_an_episode() -> None:
     turns = [Turn("o", "a", 0.25, valid=False), Turn("o", "a", 0.5)]
-    trajectory = Trajectory("x", "g", "task", turns, Outcome.SUCCESS)
+    figures = {"recall": 0.5, "retries": 1.0}
+    trajectory = Trajectory("x", "g", "task", turns, Outcome.SUCCESS, metrics=figures)
     made = Attempt.of(trajectory, 3, "f")
     assert (made.task, made.attempt, made.score, made.turns) == ("task", 3, 0.75, 2)
     assert made.invalid_turns == 1
+    assert made.metrics == {"recall": 0.5}
     assert made.is_scored
 
 

@@ -42,6 +42,9 @@ class Ladder(agentrl.TextEnv):
     def answer(self):
         return str(self.height)
 
+    def metrics(self):
+        return {"share": np.float64(self.rung / self.height), "height": self.height}
+
 
 class ByteDialogue:
     """Tokens are bytes; a completion that starts with ! cannot be parsed."""

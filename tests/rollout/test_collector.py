@@ -128,7 +128,7 @@ async def test_an_environment_that_raises_is_replayed_with_the_same_seeds_and_re
     it = collector(engine, env=Moody, retries=2)
     collected = await it.collect(requests(3, 1))
     assert [t.id for t in collected.trajectories] == ["g0/0", "g1/0", "g2/0"]
-    assert collected.trajectories[1].metrics == {"retries": 2.0}
+    assert collected.trajectories[1].metrics["retries"] == 2.0
     assert collected.stats.retries == 2
     assert collected.stats.faults == {Outcome.ENV_ERROR: 2}
     assert len(closed) == 2

@@ -7,6 +7,7 @@ from rollout_doubles import ByteDialogue, Ladder, ScriptEngine, climb, requests
 from agentrl.batch import Batch
 from agentrl.config import RolloutConfig, SamplingConfig
 from agentrl.rollout.collector import Collector
+from agentrl.rollout.stats import environment_means
 from agentrl.trajectory import Outcome
 
 
@@ -38,6 +39,7 @@ async def test_success_records_every_field():
     assert trajectory.final_observation == "The top."
     assert [t.state_key for t in trajectory.turns] == [f"{height}:{i}" for i in range(height)]
     assert trajectory.final_state_key == f"{height}:{height}"
+    assert trajectory.metrics == {"share": 1.0, "height": float(height)}
     assert [t.starts_segment for t in trajectory.turns] == [True] + [False] * (height - 1)
     assert all(t.action == t.completion == "up" and t.valid for t in trajectory.turns)
     assert engine.released == ["g0/0"]
@@ -162,3 +164,34 @@ async def test_a_broken_reset_contract_is_an_environment_error():
 
     collected, _ = await play(climb, env=Broken, groups=2)
     assert collected.lost[0].outcome is Outcome.ENV_ERROR
+
+
+async def test_the_last_figures_of_the_environment_are_kept():
+    cut = await first(climb, max_invalid_actions=1, env=Ladder)
+    assert cut.metrics["share"] == 1.0
+    fallen = await first(lambda request, turn: ["up", "down"][turn])
+    assert fallen.metrics["share"] == pytest.approx(1 / int(fallen.answer))
+    silent = await first(lambda request, turn: "!", max_invalid_actions=2)
+    assert silent.metrics["share"] == 0.0
+    assert {type(value) for value in silent.metrics.values()} == {float}
+
+
+@pytest.mark.parametrize("given", [3, {"share": "much"}, {"share": None}, {"share": float("nan")}])
+async def test_figures_that_are_none_are_an_environment_error(given):
+    class Broken(Ladder):
+        def metrics(self):
+            return given if self.task.id == "train/0" else None
+
+    collected, _ = await play(climb, env=Broken, groups=2)
+    assert collected.lost[0].outcome is Outcome.ENV_ERROR
+    assert "info['metrics'] must map names to finite numbers" in collected.lost[0].error
+    assert collected.trajectories[0].metrics == {}
+
+
+async def test_means_of_the_environments_figures():
+    collected, _ = await play(climb, groups=3, size=2)
+    heights = [float(t.answer) for t in collected.trajectories]
+    collected.trajectories[0].metrics |= {"retries": 1.0, "rare": 4.0}
+    means = environment_means(collected.trajectories)
+    assert means == {"env/height": sum(heights) / 6, "env/rare": 4.0, "env/share": 1.0}
+    assert environment_means([]) == {}

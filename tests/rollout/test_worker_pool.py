@@ -54,7 +54,7 @@ def faulty_requests(groups: int, size: int = 1) -> list[GroupRequest]:
 
 def snapshot(trajectories):
     return [
-        (t.id, t.outcome, t.answer, t.final_state_key, t.final_observation, played(t))
+        (t.id, t.outcome, t.answer, t.final_state_key, t.final_observation, t.metrics, played(t))
         for t in trajectories
     ]
 

@@ -85,6 +85,7 @@ def test_info_while_it_runs_and_at_the_end():
     env = SearchQA(difficulty=3)
     _, info = env.reset(options={"task": "train/1"})
     always = {"task_id", "success", "invalid", "state_key", "answer", "admissible_actions"}
+    always |= {"metrics"}
     assert set(info) == always | {"support_recall"}
     question = env.question
     assert info["answer"] == question.answers[0]
@@ -124,6 +125,7 @@ def test_what_an_answer_pays(reward, paid):
     assert terminated
     assert got == pytest.approx(paid)
     assert (info["f1"], info["squad_f1"]) == (pytest.approx(0.8), pytest.approx(2 / 3))
+    assert info["metrics"] == {name: info[name] for name in ("support_recall", "f1", "squad_f1")}
 
 
 def test_an_answer_counts_however_it_is_spelled():
