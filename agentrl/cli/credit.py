@@ -12,7 +12,7 @@ def credit(
         str,
         typer.Argument(
             metavar="RUN_OR_FILE",
-            help="A run directory; or trajectories: .jsonl, .jsonl.zst, .parquet.",
+            help="A run directory, a file of trajectories (JSON lines or Parquet), or -.",
         ),
     ],
     methods: Annotated[

@@ -44,7 +44,7 @@ def find_source(
     Raises:
         AgentRLError: A wrong target, list, setting or file.
     """
-    path = Path(target)
+    path = Path("/dev/stdin" if target == "-" else target)
     if path.is_dir():
         return _of_run(RunDirectory.open(path), credit, settings, update)
     if update is not None:
@@ -112,7 +112,13 @@ def _of_run(
     if credit is None and not settings and noted.is_file():
         return _noted(run.trajectory_file(number), noted, title)
     entries = list(run.config().credit) if credit is None else read_list(credit)
-    return _recomputed(run.trajectory_file(number), title, with_settings(entries, settings))
+    hint = f"; `agentrl credit {run.path}` alone shows what training noted"
+    return _recomputed(
+        run.trajectory_file(number),
+        title,
+        with_settings(entries, settings),
+        hint=hint if noted.is_file() else "",
+    )
 
 
 def _update(run: RunDirectory, update: int | None) -> int:
@@ -140,10 +146,10 @@ def _spans(numbers: Sequence[int]) -> str:
     return few if len(numbers) <= 8 else f"{len(numbers)}, the latest {few}"
 
 
-def _recomputed(path: Path, title: str, entries: list[Any]) -> Source:
+def _recomputed(path: Path, title: str, entries: list[Any], hint: str = "") -> Source:
     chain = parse(entries)
     stored = Stored.read(path)
-    stored.check(chain)
+    stored.check(chain, hint)
     records = stored_records(stored, explain(stored.batch, chain, stored.signals))
     rows = [Row(t, record) for t, record in zip(stored.trajectories, records, strict=True)]
     return Source(title, [method.name for method in chain], rows)

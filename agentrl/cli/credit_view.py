@@ -69,7 +69,7 @@ def _print_summary(rows: Sequence[Row], groups: Sequence[str], *, by_group: bool
     for row in rows:
         members[row.record.group].append(row)
     shown = list(members.items())[:MOST_GROUPS]
-    columns = ("group", "task", "trajectories", "solved", "return", "values", "turns differ")
+    columns = ("group", "task", "trajectories", "solved", "mean return", "values", "turns differ")
     print_table(columns, [_group_row(group, own) for group, own in shown])
     if len(members) > len(shown):
         print(f"… and {_count(len(members) - len(shown), 'more group')}")
@@ -120,25 +120,25 @@ def _print_trajectory(row: Row) -> None:
                 f"  {method}: {_value(why[0][at]['value'])} at every turn"
                 f"{f' ({words})' if words else ''}"
             )
-    shown = varying or [len(methods) - 1]
-    headings = ("turn", "action", *(methods[at] for at in shown), "why")
-    print_table(headings, _turn_rows(row, shown, several=len(varying) > 1))
+    headings = ("turn", "action", *(methods[at] for at in varying), *(["why"] if varying else []))
+    print_table(headings, _turn_rows(row, varying))
 
 
-def _turn_rows(row: Row, shown: Sequence[int], *, several: bool) -> Iterator[tuple[str, ...]]:
+def _turn_rows(row: Row, shown: Sequence[int]) -> Iterator[tuple[str, ...]]:
+    """Yield each turn's place and action, what the methods `shown` made of it, and why."""
     agents = {turn.agent for turn in row.trajectory.turns}
     for position, (turn, records) in enumerate(
         zip(row.trajectory.turns, row.record.why, strict=True)
     ):
         own = [records[at] for at in shown]
         reasons = [(record["method"], in_words(record)) for record in own]
-        told = [f"{name}: {words}" if several else words for name, words in reasons if words]
+        told = [f"{name}: {words}" if len(shown) > 1 else words for name, words in reasons if words]
         who = f"{_short(turn.agent)}: " if len(agents) > 1 else ""
         yield (
             str(position),
             who + (_short(turn.action, ACTION_WIDTH) or "(no action)"),
             *(_value(record["value"]) for record in own),
-            _short("; ".join(told), 400),
+            *([_short("; ".join(told), 400)] if shown else []),
         )
 
 

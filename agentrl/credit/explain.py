@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,7 +39,11 @@ class Explained:
 
 
 def explain(
-    batch: Batch, methods: Entry | Sequence[Entry], signals: Signals | None = None
+    batch: Batch,
+    methods: Entry | Sequence[Entry],
+    signals: Signals | None = None,
+    *,
+    level: Literal["token"] | None = None,
 ) -> Explained:
     """Return advantages with their reasons; takes and raises what `assign` does.
 
@@ -47,13 +51,14 @@ def explain(
         batch: Whole groups of trajectories.
         methods: One method or a list, such as `["grpo", "salt"]`.
         signals: What the methods need beyond the batch.
+        level: `token` asks for advantages per token whatever the methods.
     """
     given = signals if signals is not None else {}
     watched = [_Watched(method) for method in parse(methods)]
-    advantages = assign(batch, watched, given)
+    advantages = assign(batch, watched, given, level=level)
     at_tokens = False
     columns: list[Why] = []
-    values = advantages
+    values: Floats = np.empty(0)
     for method in watched:
         at_tokens = at_tokens or method.level == "token"
         values = token_means(method.after, batch) if at_tokens else method.after

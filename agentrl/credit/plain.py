@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class PlainTurn(TurnRecord, omit_defaults=True, forbid_unknown_fields=True, kw_o
     answer_logprob_before: float | None = None
     answer_logprob: float | None = None
     prm_log_ratio: float | None = None
+    process_score: float | None = None
     value: float | list[float] | None = None
     ref_logprobs: list[float] | None = None
 
@@ -90,9 +91,35 @@ def read_plain(path: str | Path) -> list[PlainLine]:
     return lines
 
 
+def plain_lines(records: Iterable[Mapping[str, Any]]) -> list[PlainLine]:
+    """Return trajectories that are in memory already, as dictionaries of the same form.
+
+    Raises:
+        DataError: One is not a trajectory; names its place, from 1, in the role of a line.
+    """
+    lines = [
+        _finished(_converted(record, f"record {number}"), number, f"record {number}")
+        for number, record in enumerate(records, 1)
+    ]
+    _refuse_twins(lines, "the records")
+    return lines
+
+
+def _converted(record: Mapping[str, Any], where: str) -> PlainTrajectory:
+    tree = msgspec.to_builtins(record, enc_hook=lambda value: value.tolist())
+    try:
+        return msgspec.convert(tree, PlainTrajectory)
+    except msgspec.ValidationError as error:
+        line = json.dumps(tree, default=str).encode()
+        raise DataError(f"{where}: {_explained(str(error), line)}") from None
+
+
 def _read(line: bytes, number: int, path: Path) -> PlainLine:
     where = f"{path}, line {number}"
-    record = _decode(line, where)
+    return _finished(_decode(line, where), number, where)
+
+
+def _finished(record: PlainTrajectory, number: int, where: str) -> PlainLine:
     try:
         _complete(record)
         trajectory = from_record(record)
@@ -268,7 +295,7 @@ def _check_numbers(record: PlainTrajectory) -> None:
             )
 
 
-def _refuse_twins(lines: Iterable[PlainLine], path: Path) -> None:
+def _refuse_twins(lines: Iterable[PlainLine], path: Path | str) -> None:
     first: dict[tuple[str, str], int] = {}
     for line in lines:
         key = (line.record.group, line.record.id)

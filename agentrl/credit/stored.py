@@ -6,16 +6,18 @@ turn that must have it does; for all others `Stored.lacks` says what is missing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from agentrl.batch import Batch, Floats
 from agentrl.credit.base import CreditMethod
+from agentrl.credit.levels import level_of
 from agentrl.credit.lines import starts_with
-from agentrl.credit.plain import PlainLine, PlainTurn, read_plain
+from agentrl.credit.plain import PlainLine, PlainTurn, plain_lines, read_plain
 from agentrl.errors import ConfigError
 from agentrl.trajectory import Signals, Trajectory
 
@@ -23,10 +25,18 @@ FIELDS = {
     "entropy": "token_entropy",
     "answer_logprob": "answer_logprob",
     "prm_log_ratio": "prm_log_ratio",
+    "process_score": "process_score",
     "value": "value",
     "ref_logprob": "ref_logprobs",
 }
 """The field of a turn that holds each signal."""
+_MENDS = {
+    "entropy": "give 'token_entropy' on every turn, one number per sampled token",
+    "answer_logprob": "give 'answer_logprob_before' on the first turn and 'answer_logprob' on all "
+    "but the last",
+    "value": "give 'value' on every turn, one number or one per sampled token",
+    "ref_logprob": "give 'logprobs' and 'ref_logprobs' on every turn, one number per sampled token",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +80,15 @@ class Stored:
         return cls.from_lines(read_plain(path))
 
     @classmethod
+    def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Stored:
+        """Gather trajectories that are in memory, as dictionaries of the form of a plain line.
+
+        Raises:
+            DataError: One is not a trajectory; names its place, from 1.
+        """
+        return cls.from_lines(plain_lines(records))
+
+    @classmethod
     def from_lines(cls, lines: Sequence[PlainLine]) -> Stored:
         """Gather trajectories and the signals that their lines hold."""
         trajectories = [line.trajectory for line in lines]
@@ -94,8 +113,30 @@ class Stored:
             signals["final_value"] = np.array(beyond, np.float64)
         return cls(trajectories, batch, places, signals, lacks)
 
-    def check(self, methods: Iterable[CreditMethod]) -> None:
+    def per_trajectory(self, values: Floats) -> list[Floats]:
+        """Return values per turn, one array per trajectory, in the order they were stored.
+
+        Args:
+            values: Shape [turns]; values per token are split alike, shape [tokens].
+
+        Returns:
+            One array per trajectory; an empty one where it was not scored.
+
+        Raises:
+            ConfigError: The values are of another batch.
+        """
+        at_tokens = level_of(self.batch, values) == "token"
+        offsets = self.batch.turn_offsets
+        offsets = self.batch.token_offsets[offsets] if at_tokens else offsets
+        parts = np.split(values, offsets[1:-1]) if len(offsets) > 1 else []
+        return [np.empty(0) if at is None else parts[at] for at in self.places]
+
+    def check(self, methods: Iterable[CreditMethod], hint: str = "") -> None:
         """Refuse methods whose signals are missing.
+
+        Args:
+            methods: Those that are to run.
+            hint: What else can be done.
 
         Raises:
             ConfigError: Names the method, the signal, where it is missing and what to give.
@@ -103,11 +144,11 @@ class Stored:
         for method in methods:
             for name in sorted(method.needs - self.signals.keys()):
                 lack = self.lacks.get(name, "no file of trajectories holds it")
-                field = FIELDS.get(name, name)
+                mend = _MENDS.get(name, f"give {FIELDS.get(name, name)!r} on every turn")
                 raise ConfigError(
-                    f"credit method {method.name!r} needs the signal {name!r}, but {lack}; give "
-                    f"{field!r} with every turn (it takes the model that played: no signal can be "
-                    f"made from text alone), or leave {method.name} out"
+                    f"credit method {method.name!r} needs the signal {name!r}, but {lack}; {mend} "
+                    "(it takes a model: none can be made from text alone), or leave "
+                    f"{method.name} out{hint}"
                 )
 
 
@@ -199,16 +240,25 @@ def _answer(turns: Sequence[_Place], batch: Batch) -> Floats:
 
 
 def _prm(turns: Sequence[_Place], batch: Batch) -> Floats:
-    for place in turns:
-        if place.turn.prm_log_ratio is None:
-            raise place.lacks("prm_log_ratio")
-    return np.array([place.turn.prm_log_ratio for place in turns], np.float64)
+    return _per_turn(turns, "prm_log_ratio")
+
+
+def _process_score(turns: Sequence[_Place], batch: Batch) -> Floats:
+    return _per_turn(turns, "process_score")
+
+
+def _per_turn(turns: Sequence[_Place], field: str) -> Floats:
+    values = [getattr(place.turn, field) for place in turns]
+    if None in values:
+        raise turns[values.index(None)].lacks(field)
+    return np.array(values, np.float64)
 
 
 _GATHER: dict[str, Callable[[Sequence[_Place], Batch], Floats]] = {
     "entropy": _entropy,
     "answer_logprob": _answer,
     "prm_log_ratio": _prm,
+    "process_score": _process_score,
     "value": _value,
     "ref_logprob": _reference,
 }
