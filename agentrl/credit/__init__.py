@@ -24,9 +24,9 @@ from agentrl.credit.graph_value import GraphValue
 from agentrl.credit.grpo import Grpo
 from agentrl.credit.igpo import Igpo
 from agentrl.credit.oprl import Oprl
+from agentrl.credit.records import CreditRecord, credit_records, read_credit, write_credit
 from agentrl.credit.reinforce_pp import ReinforcePP
 from agentrl.credit.reinforce_pp_baseline import ReinforcePPBaseline
-from agentrl.credit.records import CreditRecord, credit_records, read_credit, write_credit
 from agentrl.credit.report import group_report
 from agentrl.credit.rloo import Rloo
 from agentrl.credit.salt import Salt
