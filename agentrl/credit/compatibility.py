@@ -1,20 +1,17 @@
-"""Which credit methods go with which settings of a run, and with which environments.
+"""Which credit methods go with which settings of a run.
 
 `RUN_RULES` is read top to bottom: a row finds what clashes, says why, and says what to set
-instead. What methods may stand in one list is in `agentrl.credit.list_rules`.
+instead. What methods may stand in one list is in `agentrl.credit.list_rules`, what they need of an
+environment in `agentrl.rollout.probe`, and which settings of the loss go together in
+`agentrl.learner.options`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentrl.credit.base import CreditMethod
-from agentrl.credit.gigpo import Gigpo
-from agentrl.credit.graph_value import GraphValue
-from agentrl.credit.igpo import Igpo
 from agentrl.credit.list_rules import GROUP, STEP, Clash, Methods, check_list, nearest
 from agentrl.credit.reinforce_pp import ReinforcePP
 from agentrl.credit.spo import Spo
@@ -23,10 +20,9 @@ from agentrl.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentrl.config import Config
-    from agentrl.env import TextEnv
     from agentrl.rewards.base import RewardTransform
 
-__all__ = ["LARGE_ENTROPY_BONUS", "RUN_RULES", "check_environment", "check_list", "check_run"]
+__all__ = ["LARGE_ENTROPY_BONUS", "RUN_RULES", "check_list", "check_run"]
 
 LARGE_ENTROPY_BONUS = 0.01
 """`learner.entropy_coefficient` above this pulls against EMPG, whose bonus is for low entropy."""
@@ -134,40 +130,3 @@ RUN_RULES: tuple[RunRule, ...] = (
         lambda run: "use learner.kl=none",
     ),
 )
-
-
-def check_environment(env: TextEnv, methods: Methods) -> None:
-    """Refuse methods that read what an environment never tells.
-
-    Raises:
-        ConfigError: Names the method, what it lacks, and the nearest list that does without.
-    """
-    for position, method in enumerate(methods):
-        lacks, instead = _lacks(env, method)
-        if lacks:
-            rest = [*methods[:position], *instead, *methods[position + 1 :]]
-            raise ConfigError(
-                f"credit method {method.name!r} needs {lacks}, which {type(env).__name__} does "
-                f"not give; define {lacks}() there, or use credit={written(nearest(rest))}"
-            )
-
-
-def _lacks(env: TextEnv, method: CreditMethod) -> tuple[str, list[CreditMethod]]:
-    """Return what an environment does not give to a method, and what to use in its place."""
-    match method:
-        case Gigpo(anchor="state_key") if not _defines(env, "state_key"):
-            return "state_key", [dataclasses.replace(method, anchor="observation")]
-        case GraphValue() if not _defines(env, "state_key"):
-            return "state_key", []
-        case Igpo() if not _defines(env, "answer"):
-            return "answer", []
-        case _:
-            return "", []
-
-
-def _defines(env: TextEnv, hook: str) -> bool:
-    """Return whether an environment has a hook of its own, or may put the key into info itself."""
-    from agentrl.env import TextEnv
-
-    ways = (hook, "_info", "reset", "step")
-    return any(getattr(type(env), way) is not getattr(TextEnv, way) for way in ways)

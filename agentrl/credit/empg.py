@@ -77,6 +77,20 @@ class Empg:
         values[turns] = modulated
         return values
 
+    def metrics(self, batch: Batch, signals: Signals) -> dict[str, float]:
+        """Return mean and largest entropy of a turn, and the spread of the scales.
+
+        Where one turn's entropy is far above the mean, all others are scaled alike.
+        """
+        _, entropy, scale, _ = self._modulation(batch, signals)
+        if not entropy.size:
+            return {"mean_entropy": 0.0, "max_entropy": 0.0, "scale_spread": 0.0}
+        return {
+            "mean_entropy": float(entropy.mean()),
+            "max_entropy": float(entropy.max()),
+            "scale_spread": float(scale.std()),
+        }
+
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return each turn's entropy, scale and bonus."""
         why: Why = [{} for _ in range(batch.num_turns)]

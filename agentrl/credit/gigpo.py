@@ -111,6 +111,17 @@ class Gigpo:
         matcher: Matcher = ExactMatcher() if exact else SimilarityMatcher(self.similarity or 0.0)
         return row_labels(group, agent, matcher(anchors, group))
 
+    def metrics(self, batch: Batch, signals: Signals) -> dict[str, float]:
+        """Return the mean size of step groups, and the share of turns in one of two or more.
+
+        Near 1 and 0 situations do not come again, and the host works alone.
+        """
+        visits = np.bincount(self.step_groups(batch))
+        return {
+            "step_group_size": float(visits.mean()) if visits.size else 0.0,
+            "shared_turns": float(visits[visits > 1].sum() / visits.sum()) if visits.size else 0.0,
+        }
+
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return for each turn its situation, how often it was visited, and its returns."""
         assert advantages is not None

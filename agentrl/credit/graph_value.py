@@ -102,6 +102,15 @@ class GraphValue:
         gain = self._gain(graph)[0]
         return self.weight_of_host * advantages + self.omega * self._standardised(graph, gain)
 
+    def metrics(self, batch: Batch, signals: Signals) -> dict[str, float]:
+        """Return how many distinct edges leave a turn's situation on average.
+
+        Near 1 no two actions were ever tried in one situation.
+        """
+        graph = GroupGraph.from_batch(batch, self.name)
+        ways = np.bincount(graph.source, weights=1 / np.bincount(graph.edge)[graph.edge])
+        return {"ways": float(ways[graph.source].mean()) if len(graph.source) else 0.0}
+
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return for each turn its edge, the worth of both its ends and its step's part.
 

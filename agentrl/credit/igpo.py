@@ -25,6 +25,7 @@ import numpy as np
 from agentrl.batch import Batch, Bools, Floats, Ints
 from agentrl.credit.base import Advantages, Level, Stage, Why
 from agentrl.credit.checks import check_ddof, check_positive, check_unit
+from agentrl.credit.coincidence import group_of_turn
 from agentrl.credit.returns import discounted_returns
 from agentrl.credit.signals import (
     check_choice,
@@ -33,7 +34,7 @@ from agentrl.credit.signals import (
     refuse_missing,
     signal_per_turn,
 )
-from agentrl.credit.statistics import group_statistics
+from agentrl.credit.statistics import constant_groups, group_statistics
 from agentrl.trajectory import Signals
 
 
@@ -79,6 +80,21 @@ class Igpo:
         """Return one value per turn."""
         rewards = self._rewards(batch, advantages, signals).rewards
         return discounted_returns(rewards, batch.turn_offsets, self.gamma)
+
+    def metrics(self, batch: Batch, signals: Signals) -> dict[str, float]:
+        """Return the mean gain, the share of turns with one, and of groups whose gains differ.
+
+        A group that has no two different gains learns from its outcomes alone.
+        """
+        gains, counted = self._gains(batch, signals)
+        known = gains[counted]
+        labels = group_of_turn(batch)[counted]
+        varied = (~constant_groups(known, labels)).sum() if known.size else 0
+        return {
+            "gain": float(known.mean()) if known.size else 0.0,
+            "scored_turns": float(counted.mean()) if counted.size else 0.0,
+            "gain_variance_groups": float(varied / max(batch.num_groups, 1)),
+        }
 
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return information gain or outcome of each turn, and its standardised value."""

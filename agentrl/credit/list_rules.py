@@ -61,9 +61,8 @@ def check_list(methods: Methods) -> None:
     for rule in LIST_RULES:
         found = rule.clash(methods)
         if found:
-            names = ", ".join(method.name for method in methods)
             raise ConfigError(
-                f"credit list [{names}] {rule.why.format(*map(repr, found))}; "
+                f"credit list {written(methods)} {rule.why.format(*map(repr, found))}; "
                 f"use {written(nearest(methods))}"
             )
 

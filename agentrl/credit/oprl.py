@@ -104,6 +104,17 @@ class Oprl:
         assert advantages is not None
         return advantages + self.alpha * self._normalised(batch, self._scaled(batch, signals))
 
+    def metrics(self, batch: Batch, signals: Signals) -> dict[str, float]:
+        """Return the mean magnitude of log-ratios, and of step advantages with their weight.
+
+        Log-ratios near 0 say that the process reward model has learned nothing yet.
+        """
+        step = self.alpha * self._normalised(batch, self._scaled(batch, signals))
+        return {
+            "log_ratio": float(np.abs(signals["prm_log_ratio"]).mean()) if step.size else 0.0,
+            "step_advantage": float(np.abs(step).mean()) if step.size else 0.0,
+        }
+
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return each turn's log-ratio, step reward and the two parts of its advantage."""
         assert advantages is not None

@@ -82,6 +82,10 @@ class Salt:
         ]
         return row_labels(group, intern(batch.agents), step, *before)
 
+    def metrics(self, batch: Batch, signals: Signals) -> dict[str, float]:
+        """Return the merge rate: near 0 the host works alone."""
+        return {"merge_rate": merge_rate(batch, self)}
+
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return for each turn its edge, how often it occurred, and what the mean is of.
 
