@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentrl import credit, registry
+from agentrl.answers.source import answer_source
 from agentrl.config import Config, EngineConfig
 from agentrl.credit.base import CreditMethod
+from agentrl.credit.compatibility import check_run
 from agentrl.credit.gae import Gae
 from agentrl.credit.oprl import Oprl
 from agentrl.dialogue.factory import ConversationFactory, build_dialogue
@@ -20,6 +22,7 @@ from agentrl.learner.prm import ProcessRewardModel
 from agentrl.learner.sources import LearnerSource, SignalSource, TrainedSource
 from agentrl.rollout.collector import Collector
 from agentrl.rollout.environments import EnvSpec
+from agentrl.rollout.probe import check_info
 from agentrl.tasks import TaskSet
 
 
@@ -64,9 +67,12 @@ def build_parts(config: Config) -> Parts:
         AgentRLError: A part cannot be built.
     """
     methods = credit.parse(list(config.credit))
+    check_run(config, methods)
     options = {"split": config.env.split, **config.env.options}
     env = registry.make(config.env.name, **options)
     refuse_held_out(env.tasks, config.env.split, config.env.name)
+    spec = EnvSpec(config.env.name, options)
+    check_info(methods, spec, config.rollout, env.tasks.ids(config.env.split)[0])
     policy = load_policy(config.policy, seed=config.seed)
     steps = config.updates * config.learner.epochs * config.learner.minibatches
     names = wanted_signals(config, methods)
@@ -79,9 +85,11 @@ def build_parts(config: Config) -> Parts:
     )
     engine = build_engine(config.engine, policy)
     dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
-    spec = EnvSpec(config.env.name, options)
     collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
     sources = build_sources(config, methods, names, policy, learner)
+    if "answer_logprob" in names:
+        sources.append(answer_source(config, env, dialogues, policy, engine))
+    check_signals(methods, sources)
     return Parts(policy, learner, engine, dialogues, collector, env.tasks, methods, sources)
 
 
@@ -102,11 +110,7 @@ def build_sources(
     policy: Policy,
     learner: Learner,
 ) -> list[SignalSource]:
-    """Return who measures the signals, in the order in which they are to be asked.
-
-    Raises:
-        ConfigError: A method needs a signal that no source gives.
-    """
+    """Return who measures the signals of the learner's own models, in the order to be asked."""
     sources: list[SignalSource] = []
     if names & set(SIGNALS):
         sources.append(LearnerSource(learner, names))
@@ -118,15 +122,23 @@ def build_sources(
     gae = next((m for m in methods if isinstance(m, Gae)), None)
     if "value" in names and gae is not None:
         sources.append(Critic(policy, config.critic, config.learner, gae=gae, seed=config.seed))
+    return sources
+
+
+def check_signals(methods: list[CreditMethod], sources: list[SignalSource]) -> None:
+    """Refuse methods that need a signal which nothing in the run measures.
+
+    Raises:
+        ConfigError: Names method, signal, and the signals there are.
+    """
     given = frozenset().union(*(source.provides for source in sources))
-    known = [*SIGNALS, "answer_logprob", "prm_log_ratio", "value"]
     for method in methods:
         for name in sorted(method.needs - given):
+            known = ", ".join(sorted({*SIGNALS, "answer_logprob", "prm_log_ratio", "value"}))
             raise ConfigError(
                 f"credit method {method.name!r} needs the signal {name!r}, which nothing in a "
-                f"training run measures; the signals there are: {', '.join(sorted(known))}"
+                f"training run measures; the signals there are: {known}"
             )
-    return sources
 
 
 def build_engine(config: EngineConfig, policy: Policy) -> Engine:

@@ -7,6 +7,7 @@ held_out.jsonl      one line per held-out evaluation while training
 learning-curve.png  both, drawn at the end where there were such evaluations
 checkpoints/        step-000010/ …: weights, optimiser, random streams, cursor
 trajectories/       update-000010.jsonl.zst …: every episode
+credit/             update-000010.jsonl.zst …: the advantage of every turn, and why
 evaluations/        task panels and results, one line per attempt
 tensorboard/        event files
 """
@@ -48,7 +49,7 @@ class RunDirectory:
                 "or name another directory with --run"
             )
         try:
-            for folder in (run.checkpoints, run.trajectories, run.evaluations):
+            for folder in (run.checkpoints, run.trajectories, run.credit, run.evaluations):
                 folder.mkdir(parents=True, exist_ok=True)
             (path / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
             # Last: a directory with a configuration is a complete one.
@@ -104,6 +105,11 @@ class RunDirectory:
         return self.path / "trajectories"
 
     @property
+    def credit(self) -> Path:
+        """Where advantages and their reasons go."""
+        return self.path / "credit"
+
+    @property
     def evaluations(self) -> Path:
         """Where evaluation results go."""
         return self.path / "evaluations"
@@ -111,6 +117,10 @@ class RunDirectory:
     def trajectory_file(self, update: int) -> Path:
         """Where the episodes of one update go."""
         return self.trajectories / f"update-{update:06d}.jsonl.zst"
+
+    def credit_file(self, update: int) -> Path:
+        """Where the advantages of one update go."""
+        return self.credit / f"update-{update:06d}.jsonl.zst"
 
 
 def versions() -> dict[str, str]:

@@ -22,6 +22,9 @@ from agentrl import blocking, credit, storage
 from agentrl.batch import Batch, Floats
 from agentrl.config import Config
 from agentrl.credit import state as credit_state
+from agentrl.credit.compose import metrics
+from agentrl.credit.explain import Explained, explain
+from agentrl.credit.records import credit_records, write_credit
 from agentrl.curriculum.cursor import TaskCursor
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.report import Report
@@ -116,10 +119,11 @@ class Trainer:
             signals = await measure(self.parts.sources, batch, temperature=sampling.temperature)
         with _clock(seconds, "credit"):
             batch = self._penalise(batch, signals)
-            advantages = credit.assign(batch, self.parts.methods, signals)
+            explained = explain(batch, self.parts.methods, signals, level="token")
+            self._keep_credit(number, batch, explained)
         with _clock(seconds, "learning"):
             figures = learner.update(
-                batch, advantages, temperature=sampling.temperature, signals=signals
+                batch, explained.advantages, temperature=sampling.temperature, signals=signals
             )
             for source in self.parts.trained_sources.values():
                 figures |= source.learn(batch, signals, temperature=sampling.temperature)
@@ -127,7 +131,12 @@ class Trainer:
         self.update = number
         with _clock(seconds, "sync"):
             await self.parts.sync(number)
+        figures |= metrics(batch, self.parts.methods, signals)
         return self._figures(collected, batch, figures, seconds)
+
+    def _keep_credit(self, number: int, batch: Batch, explained: Explained) -> None:
+        if self.config.monitor.keep_trajectories:
+            write_credit(self.run.credit_file(number), credit_records(batch, explained))
 
     async def _collect(self, number: int) -> Collected | None:
         coroutine = self.parts.collector.collect(

@@ -52,7 +52,8 @@ def test_what_a_method_knows_survives_a_restart(spo: Config, tmp_path: Path) -> 
 
 
 def test_a_checkpoint_without_it_is_refused(spo: Config, tmp_path: Path) -> None:
-    grpo = spo.model_copy(update={"credit": ("grpo",), "updates": 1})
+    pairs = spo.rollout.model_copy(update={"group_size": 2})
+    grpo = spo.model_copy(update={"credit": ("grpo",), "updates": 1, "rollout": pairs})
     run = RunDirectory.create(tmp_path / "run", grpo)
     assert train(grpo, run, build_parts(grpo))
     state = json.loads((run.checkpoints / "step-000001" / "state.json").read_text())
