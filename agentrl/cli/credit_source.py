@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agentrl.config import Config
+from agentrl.credit.base import CreditMethod
 from agentrl.credit.compose import parse
 from agentrl.credit.explain import explain
 from agentrl.credit.records import CreditRecord, read_credit, stored_records
+from agentrl.credit.state import Remembers
 from agentrl.credit.stored import Stored
 from agentrl.errors import ConfigError, DataError, did_you_mean
+from agentrl.rewards import compose as rewards
+from agentrl.rewards.invalid import InvalidAction
 from agentrl.run import RunDirectory
 from agentrl.trajectory import Trajectory
 
@@ -32,6 +38,8 @@ class Source:
     methods: list[str]
     rows: list[Row]
     """In the order of the file."""
+    notes: list[str]
+    """What sets the credit apart from that of training."""
 
 
 def find_source(
@@ -51,7 +59,10 @@ def find_source(
         raise ConfigError(f"--update is for run directories, and {target} is none")
     if credit is None:
         raise ConfigError("name the credit methods of a file, such as --credit grpo,salt")
-    return _recomputed(path, str(path), read_list(credit, settings))
+    chain = parse(read_list(credit, settings))
+    stored = Stored.read(path)
+    stored.check(chain)
+    return _explained(stored, str(path), chain, _notes(None, chain))
 
 
 def read_list(text: str, settings: Sequence[str] = ()) -> list[Any]:
@@ -112,13 +123,11 @@ def _of_run(
     if credit is None and not settings and noted.is_file():
         return _noted(run.trajectory_file(number), noted, title)
     entries = list(run.config().credit) if credit is None else read_list(credit)
+    chain = parse(with_settings(entries, settings))
+    stored = Stored.read(run.trajectory_file(number))
     hint = f"; `agentrl credit {run.path}` alone shows what training noted"
-    return _recomputed(
-        run.trajectory_file(number),
-        title,
-        with_settings(entries, settings),
-        hint=hint if noted.is_file() else "",
-    )
+    stored.check(chain, hint if noted.is_file() else "")
+    return _explained(_as_rewarded(stored, run.config()), title, chain, _notes(run.config(), chain))
 
 
 def _update(run: RunDirectory, update: int | None) -> int:
@@ -146,13 +155,33 @@ def _spans(numbers: Sequence[int]) -> str:
     return few if len(numbers) <= 8 else f"{len(numbers)}, the latest {few}"
 
 
-def _recomputed(path: Path, title: str, entries: list[Any], hint: str = "") -> Source:
-    chain = parse(entries)
-    stored = Stored.read(path)
-    stored.check(chain, hint)
+def _as_rewarded(stored: Stored, config: Config) -> Stored:
+    """Return the trajectories with the rewards that a run's credit sees."""
+    transforms = rewards.parse(list(config.rewards))
+    penalty = config.rollout.invalid_action_penalty
+    if penalty > 0:
+        transforms.append(InvalidAction(penalty))
+    batch = rewards.apply(stored.batch, transforms, stored.signals)
+    return dataclasses.replace(stored, batch=batch)
+
+
+def _notes(config: Config | None, chain: Sequence[CreditMethod]) -> list[str]:
+    notes = [
+        f"{method.name} knows nothing of the updates before this one here"
+        for method in chain
+        if isinstance(method, Remembers)
+    ]
+    if config is not None and config.learner.kl == "reward":
+        notes.append("training took the KL to the reference off rewards; that is not stored")
+    return notes
+
+
+def _explained(
+    stored: Stored, title: str, chain: Sequence[CreditMethod], notes: list[str]
+) -> Source:
     records = stored_records(stored, explain(stored.batch, chain, stored.signals))
     rows = [Row(t, record) for t, record in zip(stored.trajectories, records, strict=True)]
-    return Source(title, [method.name for method in chain], rows)
+    return Source(title, [method.name for method in chain], rows, notes)
 
 
 def _noted(path: Path, noted: Path, title: str) -> Source:
@@ -168,7 +197,7 @@ def _noted(path: Path, noted: Path, title: str) -> Source:
             )
         rows.append(Row(trajectory, record or left_out(trajectory)))
     methods = next(([m["method"] for m in r.why[0]] for _, r in rows if r.why), [])
-    return Source(f"{title}, as training noted it", methods, rows)
+    return Source(f"{title}, as training noted it", methods, rows, [])
 
 
 def left_out(trajectory: Trajectory) -> CreditRecord:

@@ -45,6 +45,8 @@ def print_credit(source: Source, rows: Sequence[Row], *, detail: bool, whole: bo
     turns = sum(len(row.trajectory.turns) for row in rows)
     counts = (_count(len(groups), "group"), _count(len(rows), "trajectory"), _count(turns, "turn"))
     print(f"{source.title} · {' · '.join(counts)} · credit [{', '.join(source.methods)}]")
+    for note in source.notes:
+        print(f"note: {note}")
     if not detail:
         _print_summary(rows, list(groups), by_group=whole and len(groups) > 1)
     scored = [row for row in rows if row.record.advantages is not None]

@@ -32,8 +32,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                         f"{path}, line {number} is longer than {LONGEST >> 20} MiB: this is no "
                         "file of one record a line"
                     )
-                if line.strip():
-                    yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                if text := text.strip():
+                    yield number, text
     except CutOffError:
         raise DataError(
             f"{path} is cut off after line {number}: the compressed data end too early; write it "

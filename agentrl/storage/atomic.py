@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agentrl.errors import DataError
@@ -47,4 +47,6 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        # Where even this fails, the error on its way says why.
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
