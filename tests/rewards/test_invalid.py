@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agentrl.rewards.invalid import invalid_action_penalty
+from agentrl.rewards.invalid import InvalidAction, invalid_action_penalty
 
 
 def test_each_invalid_turn_pays():
@@ -27,3 +27,10 @@ def test_zero_changes_nothing_and_empty_is_fine():
 def test_misuse_is_refused(valid, amount):
     with pytest.raises(ValueError, match=r"differ in shape|not be negative"):
         invalid_action_penalty(np.zeros(2), valid, amount)
+
+
+def test_a_batch(gather):
+    batch = gather(([0.0, 1.0], {"invalid": [0]}), ([0.5], {}))
+    after = InvalidAction(penalty=0.25)(batch, {})
+    assert after.rewards.tolist() == [-0.25, 1.0, 0.5]
+    assert after.returns.tolist() == [0.75, 0.5]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agentrl.errors import ConfigError
 from agentrl.rewards.noisy_verifier import (
+    NoisyVerifier,
     backward_correction,
     estimate_false_negatives,
     forward_weights,
@@ -82,3 +83,12 @@ def test_false_negatives_from_appeals():
 def test_senseless_rates(rho0, rho1):
     with pytest.raises(ValueError, match="rate"):
         backward_correction(BINARY, rho0, rho1)
+
+
+def test_a_batch(gather):
+    batch = gather(([0.0, 1.0], {}), ([0.0, 0.0], {}), ([], {}))
+    after = NoisyVerifier(0.1, 0.2)(batch, {})
+    assert after.returns == pytest.approx([1.285714, -0.142857, -0.142857], abs=1e-6)
+    assert after.rewards == pytest.approx([0, 1.285714, 0, -0.142857], abs=1e-6)
+    weights = NoisyVerifier(false_negative=0.2, form="forward")(batch, {})
+    assert weights.returns == pytest.approx([0.2, -0.8, -0.8])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrl.errors import CheckpointError
-from agentrl.rewards.otc import FewestCalls, efficient_rewards, tool_efficiency
+from agentrl.rewards.otc import FewestCalls, Otc, efficient_rewards, tool_efficiency
+from agentrl.trajectory import Outcome
 
 
 def test_worked_example_without_the_fewest_calls():
@@ -70,3 +71,46 @@ def test_the_fewest_calls_are_those_of_correct_episodes():
 def test_misuse_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_calls_of_an_episode(gather):
+    batch = gather(
+        ([0, 0, 1.0], {}),
+        ([0, 0, 0.0], {"outcome": Outcome.TRUNCATED_TURNS}),
+        ([0, 0, 1.0], {"invalid": [1]}),
+        ([], {}),
+        ([1.0], {}),
+    )
+    assert Otc(max_calls=4).calls(batch).tolist() == [2, 3, 1, 0, 0]
+
+
+def test_calls_named_by_their_actions(gather):
+    actions = ["search[a]", "think", "answer[search]"]
+    batch = gather(([0, 0, 1.0], {"actions": actions}), ([0, 0, 0], {"actions": ["search[b]"] * 3}))
+    assert Otc(max_calls=4, tools="^search").calls(batch).tolist() == [1, 3]
+    assert Otc(max_calls=4, tools="search").calls(batch).tolist() == [2, 3]
+    broken = gather(([0, 1.0], {"actions": ["search[", "answer[x]"], "invalid": [0]}))
+    assert Otc(max_calls=4, tools="^search").calls(broken).tolist() == [0]
+
+
+def test_rewards_by_the_fewest_calls_of_the_batch_and_before(gather):
+    method = Otc(max_calls=4, alpha=2.0)
+    batch = gather(
+        ([0, 0, 0.0, 0, 1.0], {}),
+        ([0.25, 0, 0.75], {}),
+        ([0, 0, 0], {}),
+        ([0, 0, 1.0], {"task": "other"}),
+    )
+    got = method(batch, {})
+    assert got.returns == pytest.approx([2 * 0.866025, 2, 0, 2], abs=1e-6)
+    assert got.rewards[5:8] == pytest.approx([0.5, 0, 1.5])
+    assert method(batch, {}).returns.tolist() == got.returns.tolist(), "calls change nothing"
+    method.learn(gather(([1.0], {})))
+    assert method.state_dict() == {"t": 0}
+    later = method(batch, {}).returns
+    assert later == pytest.approx([2 * 0.5, 2 * 0.707107, 0, 2], abs=1e-6)
+
+
+def test_the_form_without_a_memory_of_tasks(gather):
+    batch = gather(([0, 0, 1.0], {}), ([1.0], {}))
+    assert Otc(max_calls=4, form="ppo")(batch, {}).returns == pytest.approx([0.707107, 1], abs=1e-6)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agentrl.rewards.overlong import overlong_penalty
+from agentrl.rewards.overlong import Overlong, overlong_penalty
 
 
 def test_worked_example():
@@ -24,3 +24,10 @@ def test_factor_and_limits():
 def test_misuse_is_refused(parameters):
     with pytest.raises(ValueError, match=r"buffer|negative"):
         overlong_penalty(np.array([1]), **parameters)
+
+
+def test_a_batch_pays_by_what_was_sampled_at_the_last_turn(gather):
+    short, long = ([0.0, 1.0], {"tokens": 2}), ([0.0, 0.0, 1.0], {"tokens": 2})
+    after = Overlong(limit=8, buffer=4, factor=0.5)(gather(short, long), {})
+    assert after.rewards.tolist() == [0, 1, 0, 0, 0.75]
+    assert after.returns.tolist() == [1, 0.75]

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agentrl.rewards.renorm import renorm_rewards
+from agentrl.errors import ConfigError, DataError
+from agentrl.rewards.renorm import Renorm, renorm_rewards
 
 OFFSETS = np.array([0, 3, 3, 5])
 
@@ -42,3 +43,21 @@ def test_nothing():
 def test_misuse_is_refused(process, outcomes, message):
     with pytest.raises(ValueError, match=message):
         renorm_rewards(process, outcomes, OFFSETS)
+
+
+def test_a_batch(gather):
+    batch = gather(([0, 0, 1.0], {}), ([0, 0], {}), ([], {}))
+    scores = {"process_score": np.array([0.5, 1.0, 0.25, 0.5, 0.75])}
+    after = Renorm()(batch, scores)
+    assert after.rewards.tolist() == [0.5, 1.0, 1.0, -0.5, 0.0]
+    assert after.returns.tolist() == [2.5, -0.5, 0.0]
+    hybrid = Renorm(last="hybrid")(batch, scores)
+    assert hybrid.rewards.tolist() == [0.5, 1.0, 0.25, -0.5, -0.25]
+
+
+def test_scores_that_are_none_name_the_turn(gather):
+    batch = gather(([1.0], {}), ([0, 0], {}))
+    with pytest.raises(DataError, match=r"process score 1.5 at turn 1 of trajectory 'e1'"):
+        Renorm()(batch, {"process_score": np.array([0.5, 0.5, 1.5])})
+    with pytest.raises(ConfigError, match=r"one value per turn, shape \(3,\), not \(2,\)"):
+        Renorm()(batch, {"process_score": np.zeros(2)})
