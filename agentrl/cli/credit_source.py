@@ -119,7 +119,7 @@ def _of_run(
 ) -> Source:
     number = _update(run, update)
     title = f"update {number} of {run.path}"
-    noted = run.path / "credit" / run.trajectory_file(number).name
+    noted = run.credit_file(number)
     if credit is None and not settings and noted.is_file():
         return _noted(run.trajectory_file(number), noted, title)
     entries = list(run.config().credit) if credit is None else read_list(credit)

@@ -64,14 +64,25 @@ def whitened(values: Floats, weights: Floats, *, eps: float = 1e-8) -> Floats:
             variance divides by the sum of weights - 1.
         eps: Added to the variance.
     """
-    total = float(weights.sum())
-    if total == 0:
+    if not weights.any():
         return values
-    shifted = values - values[np.argmax(weights > 0)]
-    deviations = shifted - float(np.sum(weights * shifted)) / total
-    variance = float(np.sum(weights * deviations**2)) / max(total - 1, 1.0)
+    deviations, variance = weighted_deviations(values, weights)
     scaled: Floats = deviations / np.sqrt(variance + eps)
     return scaled
+
+
+def weighted_deviations(values: Floats, weights: Floats) -> tuple[Floats, float]:
+    """Return values minus their weighted mean, and their weighted variance.
+
+    Args:
+        values: Shape [values].
+        weights: How often each value counts, at least one of them above 0. The variance divides
+            by the sum of weights - 1.
+    """
+    total = float(weights.sum())
+    shifted = values - values[np.argmax(weights > 0)]
+    deviations = shifted - float(np.sum(weights * shifted)) / total
+    return deviations, float(np.sum(weights * deviations**2)) / max(total - 1, 1.0)
 
 
 def turn_rows(batch: Batch, columns: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:

@@ -14,11 +14,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from agentrl.batch import Batch
-from agentrl.credit.base import Advantages, Level, Stage
+from agentrl.batch import Batch, Floats
+from agentrl.credit.base import Advantages, Level, Stage, Why
 from agentrl.credit.checks import check_positive
-from agentrl.credit.levels import level_of
-from agentrl.credit.statistics import token_weights, whitened
+from agentrl.credit.levels import ValueLevel, level_of
+from agentrl.credit.statistics import token_weights, weighted_deviations, whitened
 from agentrl.trajectory import Signals
 
 
@@ -46,8 +46,23 @@ class Whiten:
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return the advantages standardised, at the level they came in."""
         assert advantages is not None
+        level, weights = self._weights(batch, advantages)
+        scaled = whitened(advantages, weights, eps=self.eps)
+        return scaled if level == "turn" else scaled * weights
+
+    def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
+        """Return the mean and deviation that were taken out, the same for every turn."""
+        assert advantages is not None
+        _, weights = self._weights(batch, advantages)
+        if not weights.any():
+            return [{} for _ in range(batch.num_turns)]
+        deviations, variance = weighted_deviations(advantages, weights)
+        mean, std = float(advantages[0] - deviations[0]), float(np.sqrt(variance + self.eps))
+        return [{"mean": mean, "std": std} for _ in range(batch.num_turns)]
+
+    def _weights(self, batch: Batch, advantages: Advantages) -> tuple[ValueLevel, Floats]:
+        """Return the level of the advantages and how often each of them counts."""
         level = level_of(batch, advantages) if self.level == "same" else self.level
         if level == "turn":
-            return whitened(advantages, token_weights(batch), eps=self.eps)
-        sampled = batch.sampled.astype(np.float64)
-        return whitened(advantages, sampled, eps=self.eps) * sampled
+            return "turn", token_weights(batch)
+        return "token", batch.sampled.astype(np.float64)

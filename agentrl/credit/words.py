@@ -109,6 +109,10 @@ def _entropy(because: Record) -> str:
     return f"entropy {figure(because['entropy'])}: times {scale:.3g}, plus {bonus:.3g}"
 
 
+def _whitened(because: Record) -> str:
+    return f"less the batch's mean {figure(because['mean'])}, in units of {figure(because['std'])}"
+
+
 def _process(because: Record) -> str:
     ratio = f"log-ratio {because['prm_log_ratio']:+.3g}"
     return f"{ratio}: {because['step_advantage']:+.3g} on {because['outcome_advantage']:+.3g}"
@@ -129,5 +133,6 @@ PHRASES: dict[str, Callable[[Record], str]] = {
     "igpo": _gain,
     "empg": _entropy,
     "oprl": _process,
+    "whiten": _whitened,
 }
 """How the records of each method read; those of others are listed."""

@@ -256,7 +256,7 @@ def test_what_training_noted_is_shown(run: Run, run_directory: RunDirectory) -> 
     stored = Stored.from_trajectories(update(2))
     explained = explain(stored.batch, "dr_grpo")
     noted = [r for r in stored_records(stored, explained) if r.advantages is not None]
-    write_credit(run_directory.path / "credit" / "update-000002.jsonl.zst", noted)
+    write_credit(run_directory.credit_file(2), noted)
     _, out, _ = run("credit", str(run_directory.path))
     assert "as training noted it" in out
     assert "credit [dr_grpo]" in out

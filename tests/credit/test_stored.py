@@ -51,7 +51,8 @@ def test_signals_are_in_the_order_of_the_batch() -> None:
     assert stored.batch.groups == ["g", "h"]
     assert stored.places == [0, 2, 1]
     assert stored.signals["entropy"].tolist() == [0.5, 1.0, 0.25, 2.0, 0.75, 3.0]
-    expected = [[-3, -2], [-2, -1], [-1, np.nan], [-3.5, -2.5], [-2, -2], [np.nan, np.nan]]
+    nan = float("nan")
+    expected = np.array([[-3, -2], [-2, -1], [-1, nan], [-3.5, -2.5], [-2, -2], [nan, nan]])
     assert np.array_equal(stored.signals["answer_logprob"], expected, equal_nan=True)
     assert stored.lacks.keys() == {"prm_log_ratio", "process_score", "value", "ref_logprob"}
 
@@ -82,7 +83,7 @@ def test_the_tokens_that_were_read_have_no_entropy() -> None:
 
 
 def without(place: int, position: int, *fields: str) -> list[dict[str, Any]]:
-    records = json.loads(json.dumps(SCORED))
+    records: list[dict[str, Any]] = json.loads(json.dumps(SCORED))
     for name in fields:
         del records[place]["turns"][position][name]
     return records

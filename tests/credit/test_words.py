@@ -66,6 +66,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"prm_log_ratio": 0.25, "step_advantage": 0.5, "outcome_advantage": -1.0},
         "log-ratio +0.25: +0.5 on -1",
     ),
+    ("whiten", {"mean": 0.1, "std": 0.5}, "less the batch's mean 0.1, in units of 0.5"),
     ("mine", {"edge": 3, "worth": 0.123456}, "edge 3, worth 0.123"),
     ("salt", {"another": "version"}, "another version"),
     ("grpo", {}, ""),
