@@ -113,8 +113,6 @@ class RolloutConfig(Section):
     """How often an episode lost to infrastructure is played again."""
     max_invalid_actions: int | None = Field(None, ge=1)
     """Invalid actions after which an episode is ended."""
-    invalid_action_penalty: float = Field(0.0, ge=0)
-    """Subtracted from the reward of each invalid turn."""
 
 
 class LearnerConfig(Section):
@@ -248,7 +246,7 @@ class MonitorConfig(Section):
     project: str = "agentrl"
     """The project name that trackers file the run under."""
     keep_trajectories: bool = True
-    """Write every episode to `trajectories/`."""
+    """Write every episode to `trajectories/`, and what its turns earned and why to `credit/`."""
 
 
 CreditEntry = str | dict[str, dict[str, Any]]
@@ -268,6 +266,9 @@ class Config(Section):
     sampling: SamplingConfig = SamplingConfig()
     engine: EngineConfig = EngineConfig()
     rollout: RolloutConfig = RolloutConfig()
+    rewards: tuple[CreditEntry, ...] = ()
+    """Reward transforms in order: of the outcome, over turns, then prices such as
+    `{invalid_action: {penalty: 0.1}}`."""
     credit: tuple[CreditEntry, ...] = ("grpo",)
     """Credit methods in order: an outcome estimator, then refiners and modulators."""
     answer: AnswerConfig = AnswerConfig()

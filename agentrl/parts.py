@@ -10,16 +10,15 @@ from agentrl.answers.source import answer_source
 from agentrl.config import Config, EngineConfig
 from agentrl.credit.base import CreditMethod
 from agentrl.credit.compatibility import check_run
-from agentrl.credit.gae import Gae
-from agentrl.credit.oprl import Oprl
 from agentrl.dialogue.factory import ConversationFactory, build_dialogue
 from agentrl.engines.base import Engine
-from agentrl.errors import ConfigError, HeldOutError
-from agentrl.learner.critic import Critic
-from agentrl.learner.learner import SIGNALS, Learner
+from agentrl.errors import HeldOutError
+from agentrl.learner.learner import Learner
 from agentrl.learner.policy import Policy, load_policy
-from agentrl.learner.prm import ProcessRewardModel
-from agentrl.learner.sources import LearnerSource, SignalSource, TrainedSource
+from agentrl.learner.sources import SignalSource, TrainedSource
+from agentrl.learner.wanted import build_sources, wanted_signals
+from agentrl.rewards import compose as rewards
+from agentrl.rewards.base import RewardTransform
 from agentrl.rollout.collector import Collector
 from agentrl.rollout.environments import EnvSpec
 from agentrl.rollout.probe import check_info
@@ -36,6 +35,7 @@ class Parts:
     dialogues: ConversationFactory
     collector: Collector
     tasks: TaskSet
+    rewards: list[RewardTransform]
     methods: list[CreditMethod]
     sources: list[SignalSource]
 
@@ -67,7 +67,8 @@ def build_parts(config: Config) -> Parts:
         AgentRLError: A part cannot be built.
     """
     methods = credit.parse(list(config.credit))
-    check_run(config, methods)
+    transforms = rewards.parse(list(config.rewards))
+    check_run(config, methods, transforms)
     options = {"split": config.env.split, **config.env.options}
     env = registry.make(config.env.name, **options)
     refuse_held_out(env.tasks, config.env.split, config.env.name)
@@ -75,7 +76,7 @@ def build_parts(config: Config) -> Parts:
     check_info(methods, spec, config.rollout, env.tasks.ids(config.env.split)[0])
     policy = load_policy(config.policy, seed=config.seed)
     steps = config.updates * config.learner.epochs * config.learner.minibatches
-    names = wanted_signals(config, methods)
+    names = wanted_signals(config, [*transforms, *methods])
     learner = Learner(
         policy,
         config.learner,
@@ -86,59 +87,12 @@ def build_parts(config: Config) -> Parts:
     engine = build_engine(config.engine, policy)
     dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
     collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
-    sources = build_sources(config, methods, names, policy, learner)
+    sources = build_sources(names, config, methods, learner)
     if "answer_logprob" in names:
         sources.append(answer_source(config, env, dialogues, policy, engine))
-    check_signals(methods, sources)
-    return Parts(policy, learner, engine, dialogues, collector, env.tasks, methods, sources)
-
-
-def wanted_signals(config: Config, methods: list[CreditMethod]) -> frozenset[str]:
-    """Return the names of all signals that a run needs between rollout and update."""
-    names = frozenset().union(*(method.needs for method in methods))
-    if config.learner.kl == "reward":
-        names |= {"old_logprob", "ref_logprob"}
-    if "prm_log_ratio" in names:
-        names |= ProcessRewardModel.requires
-    return names
-
-
-def build_sources(
-    config: Config,
-    methods: list[CreditMethod],
-    names: frozenset[str],
-    policy: Policy,
-    learner: Learner,
-) -> list[SignalSource]:
-    """Return who measures the signals of the learner's own models, in the order to be asked."""
-    sources: list[SignalSource] = []
-    if names & set(SIGNALS):
-        sources.append(LearnerSource(learner, names))
-    if "prm_log_ratio" in names:
-        beta = next((m.beta for m in methods if isinstance(m, Oprl)), Oprl().beta)
-        sources.append(
-            ProcessRewardModel(policy, config.prm, config.learner, beta=beta, seed=config.seed)
-        )
-    gae = next((m for m in methods if isinstance(m, Gae)), None)
-    if "value" in names and gae is not None:
-        sources.append(Critic(policy, config.critic, config.learner, gae=gae, seed=config.seed))
-    return sources
-
-
-def check_signals(methods: list[CreditMethod], sources: list[SignalSource]) -> None:
-    """Refuse methods that need a signal which nothing in the run measures.
-
-    Raises:
-        ConfigError: Names method, signal, and the signals there are.
-    """
-    given = frozenset().union(*(source.provides for source in sources))
-    for method in methods:
-        for name in sorted(method.needs - given):
-            known = ", ".join(sorted({*SIGNALS, "answer_logprob", "prm_log_ratio", "value"}))
-            raise ConfigError(
-                f"credit method {method.name!r} needs the signal {name!r}, which nothing in a "
-                f"training run measures; the signals there are: {known}"
-            )
+    return Parts(
+        policy, learner, engine, dialogues, collector, env.tasks, transforms, methods, sources
+    )
 
 
 def build_engine(config: EngineConfig, policy: Policy) -> Engine:

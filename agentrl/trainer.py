@@ -35,7 +35,7 @@ from agentrl.monitor.metrics import Metrics, MetricsFile
 from agentrl.monitor.progress import Progress
 from agentrl.monitor.trackers import open_trackers
 from agentrl.parts import Parts
-from agentrl.rewards.invalid import invalid_action_penalty
+from agentrl.rewards import compose as rewards
 from agentrl.rollout.collector import Collected, GroupRequest
 from agentrl.rollout.seeds import group_seed
 from agentrl.run import RunDirectory
@@ -99,7 +99,10 @@ class Trainer:
             self.run.checkpoints,
             self.update,
             self.parts.learner,
-            state={"credit": credit_state.state_dict(self.parts.methods)},
+            state={
+                "credit": credit_state.state_dict(self.parts.methods),
+                "rewards": rewards.state_dict(self.parts.rewards),
+            },
             others=self.parts.trained_sources,
             keep=self.config.keep_checkpoints,
         )
@@ -113,11 +116,11 @@ class Trainer:
         if collected is None:
             return None
         learner, sampling = self.parts.learner, self.config.sampling
-        with _clock(seconds, "credit"):
-            batch = self._reward(Batch.from_trajectories(collected.trajectories))
         with _clock(seconds, "signals"):
-            signals = await measure(self.parts.sources, batch, temperature=sampling.temperature)
+            paid = Batch.from_trajectories(collected.trajectories)
+            signals = await measure(self.parts.sources, paid, temperature=sampling.temperature)
         with _clock(seconds, "credit"):
+            batch = rewards.apply(paid, self.parts.rewards, signals)
             batch = self._penalise(batch, signals)
             explained = explain(batch, self.parts.methods, signals, level="token")
             self._keep_credit(number, batch, explained)
@@ -127,6 +130,7 @@ class Trainer:
             )
             for source in self.parts.trained_sources.values():
                 figures |= source.learn(batch, signals, temperature=sampling.temperature)
+            rewards.learn(self.parts.rewards, paid)
             credit_state.learn(self.parts.methods, batch)
         self.update = number
         with _clock(seconds, "sync"):
@@ -203,13 +207,6 @@ class Trainer:
             for place, task in enumerate(cursor.take(rollout.tasks))
         ]
 
-    def _reward(self, batch: Batch) -> Batch:
-        """Apply the invalid-action penalty."""
-        penalty = self.config.rollout.invalid_action_penalty
-        if penalty == 0:
-            return batch
-        return _with_rewards(batch, invalid_action_penalty(batch.rewards, batch.valid, penalty))
-
     def _penalise(self, batch: Batch, signals: Signals) -> Batch:
         """Take the KL to the reference off the rewards, where it is to act there."""
         learner = self.config.learner
@@ -251,7 +248,8 @@ class Trainer:
         if checkpoint is None:
             return 0
         checkpoint.restore(self.parts.learner, others=self.parts.trained_sources)
-        credit_state.load_state_dict(self.parts.methods, checkpoint.state.get("credit", {}))
+        credit_state.load_state_dict(self.parts.methods, checkpoint.state["credit"])
+        rewards.load_state_dict(self.parts.rewards, checkpoint.state["rewards"])
         return checkpoint.step
 
     @contextlib.contextmanager

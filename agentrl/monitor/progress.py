@@ -32,7 +32,7 @@ COLUMNS = (
     Column("flat", "zero_variance_groups", ".0%"),
     Column("tok/s", "tokens_per_second", ",.0f"),
 )
-PHASES = ("rollout", "credit", "learning", "sync")
+PHASES = ("rollout", "signals", "credit", "learning", "sync")
 _WIDTH = 8
 _HEADER_EVERY = 25
 
@@ -50,10 +50,10 @@ class Progress:
         """Print the figures of one update."""
         if self._rows % _HEADER_EVERY == 0:
             titles = "".join(column.title.rjust(_WIDTH) for column in COLUMNS)
-            self._print(f"{'update':>11}{titles}{'seconds: ' + '/'.join(PHASES):>40}", "bold")
+            self._print(f"{'update':>11}{titles}{'seconds: ' + '/'.join(PHASES):>46}", "bold")
         self._rows += 1
         cells = "".join(_cell(metrics, column).rjust(_WIDTH) for column in COLUMNS)
-        self._print(f"{update:>5}/{self._updates:<5}{cells}{_split(metrics):>40}")
+        self._print(f"{update:>5}/{self._updates:<5}{cells}{_split(metrics):>46}")
 
     def note(self, text: str) -> None:
         """Print a line between rows."""
