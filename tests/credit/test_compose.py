@@ -13,6 +13,7 @@ import pytest
 from agentrl.batch import Batch
 from agentrl.credit import Grpo, ReinforcePP, Whiten, assign, needs, parse, to_tokens
 from agentrl.credit.base import Advantages, CreditMethod, Level, Stage
+from agentrl.credit.levels import result_level
 from agentrl.errors import ConfigError, DataError, RegistryError
 from agentrl.trajectory import Signals, Trajectory
 
@@ -170,6 +171,45 @@ def test_to_tokens_fills_sampled_tokens_only(make_batch: Callable[..., Batch]) -
     assert to_tokens(batch, values).tolist() == values.tolist()
     with pytest.raises(ConfigError, match="fit neither the 2 turns nor the 7 tokens"):
         to_tokens(batch, np.zeros(3))
+    with pytest.raises(ConfigError, match="do not fit the 7 tokens"):
+        to_tokens(batch, np.zeros(2), level="token")
+    assert assign(batch, "dr_grpo", level="token").tolist() == values.tolist()
+
+
+@pytest.fixture
+def as_many_tokens_as_turns(make_trajectory: Callable[..., Trajectory]) -> Batch:
+    """Three turns with 0, 2 and 1 tokens."""
+    shape = [([0.0, 1.0], [0, 2]), ([0.0], [1])]
+    made = [make_trajectory("g", i, *columns, prompt=0) for i, columns in enumerate(shape)]
+    batch = Batch.from_trajectories(made)
+    assert batch.num_tokens == batch.num_turns == 3
+    return batch
+
+
+def test_a_number_that_does_not_tell_the_level(as_many_tokens_as_turns: Batch) -> None:
+    batch, values = as_many_tokens_as_turns, np.array([1.0, 2.0, 3.0])
+    with pytest.raises(ConfigError, match="3 advantages may be of the 3 turns or of the 3 tokens"):
+        to_tokens(batch, values)
+    with pytest.raises(ConfigError, match="say which"):
+        Whiten()(batch, values, {})
+    assert to_tokens(batch, values, "turn").tolist() == [2, 2, 3]
+    assert to_tokens(batch, values, "token").tolist() == [1, 2, 3]
+
+
+def test_a_list_knows_its_level(as_many_tokens_as_turns: Batch) -> None:
+    batch = as_many_tokens_as_turns
+    per_turn = assign(batch, ["dr_grpo", "whiten"])
+    assert per_turn == pytest.approx([1 / np.sqrt(3)] * 2 + [-2 / np.sqrt(3)])
+    spread = assign(batch, ["dr_grpo", "whiten"], level="token")
+    assert spread.tolist() == per_turn[[1, 1, 2]].tolist()
+    signals = {"ref_logprob": np.array([-1.0, -0.5, 0.0])}
+    raw = assign(batch, [ReinforcePP(kl_coefficient=0.1)], signals)
+    (host, whiten) = parse([ReinforcePP(kl_coefficient=0.1), "whiten"])
+    assert (whiten.level, parse(["grpo", "whiten"])[1].level) == ("token", "turn")
+    assert whiten(batch, raw * 3 + 1, signals) == pytest.approx(raw, abs=1e-6)
+    assert [method.level for method in parse([host, whiten])] == ["token", "token"]
+    assert result_level([host, whiten]) == "token"
+    assert result_level(parse(["grpo", "whiten"])) == "turn"
 
 
 def test_import_brings_neither_torch_nor_gymnasium() -> None:
