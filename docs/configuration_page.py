@@ -45,17 +45,31 @@ The same in Python: `agentrl.config.load_config(path, overrides)` returns the tr
 
 def page() -> str:
     """Return the whole page."""
-    top = [(name, field) for name, field in Config.model_fields.items()]
-    parts = [HEAD, "\n## The run itself\n", *_table(item for item in top if not _section(item[1]))]
-    for name, field in top:
-        section = _section(field)
-        if section is not None:
-            parts += [
-                f"\n## `{name}`\n",
-                f"{section.__doc__}\n",
-                *_table(section.model_fields.items()),
-            ]
+    top = [item for item in Config.model_fields.items() if _section(item[1].annotation) is None]
+    parts = [HEAD, "\n## The run itself\n", *_table(top)]
+    for section, path in _sections().items():
+        parts += [f"\n## `{path}`\n", f"{section.__doc__}\n", *_table(_own(section))]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _sections(root: type[Section] = Config, prefix: str = "") -> dict[type[Section], str]:
+    """Return all sections in order, each with the first path it stands at."""
+    found: dict[type[Section], str] = {}
+    for name, field in root.model_fields.items():
+        kind = _section(field.annotation)
+        if kind is not None and kind not in found:
+            found[kind] = prefix + name
+            found |= {
+                k: v for k, v in _sections(kind, f"{prefix}{name}.").items() if k not in found
+            }
+    return found
+
+
+def _own(section: type[Section]) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the keys of a section; of sections in it, only those that may be left out."""
+    for name, field in section.model_fields.items():
+        if field.annotation is not _section(field.annotation):
+            yield name, field
 
 
 def _table(fields: Any) -> Iterator[str]:
@@ -67,9 +81,12 @@ def _table(fields: Any) -> Iterator[str]:
         yield f"| `{name}` | {_kind(field)} | {_default(field)} | {text} |"
 
 
-def _section(field: FieldInfo) -> type[Section] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+def _section(kind: Any) -> type[Section] | None:
+    """Return the section that an annotation is, or is if it is not None."""
+    for part in (kind, *get_args(kind)):
+        if isinstance(part, type) and issubclass(part, Section):
+            return part
+    return None
 
 
 def _kind(field: FieldInfo) -> str:
@@ -97,8 +114,8 @@ def _type(kind: Any) -> str:
         rest = " or ".join(_type(argument) for argument in arguments if argument is not type(None))
         return f"{rest} or `null`"
     if isinstance(kind, type) and issubclass(kind, Section):
-        names = {section.annotation: name for name, section in Config.model_fields.items()}
-        return f"as [`{names[kind]}`](#{names[kind]})"
+        path = _sections()[kind]
+        return f"as [`{path}`](#{path.replace('.', '')})"
     names = {int: "whole number", float: "number", bool: "`true` \\| `false`", str: "text"}
     return names.get(kind, str(kind))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agentrl.batch import Batch, Floats
+from agentrl.batch import Batch, Bools, Floats
+from agentrl.config import LearnerConfig
 from agentrl.credit.base import Advantages
 from agentrl.errors import ConfigError, DataError
 
@@ -35,4 +36,27 @@ def check_temperature(temperature: float) -> None:
         raise ConfigError(
             f"cannot learn from actions sampled at temperature {temperature}: greedy decoding has "
             "no probabilities; set sampling.temperature above 0"
+        )
+
+
+def check_rollout_logprobs(batch: Batch, needed: Bools, config: LearnerConfig) -> None:
+    """Raise `DataError` where the engine's log-probabilities are missing and an option needs them.
+
+    Args:
+        batch: The batch.
+        needed: The tokens that are trained, shape [tokens].
+        config: The learner's settings.
+    """
+    by_probability = config.adaptive_clip is not None and config.adaptive_clip.by_probability
+    if config.importance == config.importance_mask == "none" and not by_probability:
+        return
+    missing = np.flatnonzero(np.isnan(batch.logprobs) & needed)
+    if len(missing):
+        turn = int(np.searchsorted(batch.token_offsets, missing[0], "right")) - 1
+        trajectory = int(np.searchsorted(batch.turn_offsets, turn, "right")) - 1
+        raise DataError(
+            f"turn {turn - int(batch.turn_offsets[trajectory])} of trajectory "
+            f"{batch.ids[trajectory]!r} has no log-probabilities of the engine; set "
+            "learner.importance=none (and no importance_mask or adaptive_clip.by_probability) to "
+            "train without them"
         )

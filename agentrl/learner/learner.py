@@ -1,12 +1,13 @@
 """The learner: trajectories and advantages in, better weights out.
 
-`update` takes one policy-gradient update (PPO-clip with truncated importance sampling), `clone`
-one behaviour-cloning update, `signals` measures tokens for credit methods. Only tokens that the
-policy chose are trained: sampled ones, and of those the ones with an alternative.
+`update` takes one policy-gradient update, `clone` one behaviour-cloning update, `signals` measures
+tokens for credit methods. Only tokens that the policy chose are trained: sampled ones, and of those
+the ones with an alternative.
 
 With one epoch and one minibatch the old log-probabilities are the current ones, so no forward
-pass is spent on them. Tokens whose advantage is 0 are left out of the forward pass where neither
-KL nor entropy needs them; denominators still count them, the reported figures do not.
+pass is spent on them, unless an option needs them beforehand. Tokens whose advantage is 0 are left
+out of the forward pass where no other term needs them; denominators still count them, the reported
+figures do not.
 """
 
 from __future__ import annotations
@@ -15,26 +16,35 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from agentrl.batch import Batch, Bools
+from agentrl.batch import Batch, Bools, Floats
 from agentrl.config import LearnerConfig
 from agentrl.credit.base import Advantages
 from agentrl.errors import CheckpointError, ConfigError, did_you_mean
-from agentrl.learner.checks import check_temperature, token_advantages
-from agentrl.learner.logprobs import Scores, check_head, score
-from agentrl.learner.losses import aggregation_weights
-from agentrl.learner.objective import Figures, TokenInputs, cloning_objective, policy_objective
-from agentrl.learner.packing import Pack, decision_tokens, pack
+from agentrl.learner.aggregation import aggregation_weights, run_lengths
+from agentrl.learner.checks import (
+    check_rollout_logprobs,
+    check_temperature,
+    token_advantages,
+)
+from agentrl.learner.entropy_smoothing import EntropyHistory
+from agentrl.learner.figures import Figures
+from agentrl.learner.logprobs import Scores, check_head
+from agentrl.learner.minibatches import minibatches
+from agentrl.learner.objective import TokenInputs, cloning_objective, policy_objective
+from agentrl.learner.options import check_options, total_updates
+from agentrl.learner.packing import Pack, decision_tokens
+from agentrl.learner.plan import Plan, Tokens, needs_old_logprobs, plan_minibatch, plan_tokens
 from agentrl.learner.policy import Policy, Reference
 from agentrl.learner.schedule import check_schedule, learning_rate
+from agentrl.learner.scoring import Scorer
 from agentrl.trajectory import Signals
 
 SIGNALS = ("old_logprob", "entropy", "ref_logprob")
 """The per-token signals that a learner can measure."""
 
-Objective = Callable[[Scores, Pack], torch.Tensor]
+Objective = Callable[[Scores, Pack, Plan], torch.Tensor]
 
 
 class Learner:
@@ -54,14 +64,16 @@ class Learner:
         Args:
             policy: Its weights at this moment are the reference policy.
             config: How to train.
-            seed: Seeds the order of minibatches.
-            total_steps: Optimiser steps of the whole run; the cosine schedule needs it.
+            seed: Seeds the order of minibatches and what is drawn among tokens.
+            total_steps: Optimiser steps of the whole run; the cosine schedule and entropy
+                smoothing need it.
             reference: Whether to keep the initial policy; None: where `config.kl` needs it.
 
         Raises:
-            ConfigError: The cosine schedule without `total_steps`.
+            ConfigError: Options that make no sense together, or need `total_steps`.
             ModelError: The model computes its logits in a way we do not know.
         """
+        check_options(config, total_steps)
         check_schedule(config, total_steps)
         self.policy = policy
         self.config = config
@@ -71,7 +83,11 @@ class Learner:
         self._rng = np.random.default_rng(seed)
         check_head(policy.base)
         keep = config.kl != "none" if reference is None else reference
-        self._reference = Reference(policy) if keep else None
+        self._scorer = Scorer(policy, config, Reference(policy) if keep else None)
+        self._entropies: EntropyHistory | None = None
+        if config.entropy_smoothing is not None:
+            updates = total_updates(config, total_steps or 0)
+            self._entropies = EntropyHistory(config.entropy_smoothing, updates)
         self._optimiser = _optimiser(policy, config)
         if config.checkpoint_activations:
             # transformers recomputes only in training mode; dropout is 0 in any mode.
@@ -95,35 +111,25 @@ class Learner:
             signals: `old_logprob` and `ref_logprob` where the caller has measured them already.
 
         Raises:
-            DataError: Advantages of the wrong shape, or not finite.
+            DataError: Advantages of the wrong shape or not finite, or the engine's
+                log-probabilities are missing and needed.
             ConfigError: A temperature of 0.
         """
-        config = self.config
         check_temperature(temperature)
-        values = token_advantages(batch, advantages)
-        chosen = decision_tokens(batch)
-        keep_all = config.entropy_coefficient > 0 or (
-            config.kl == "loss" and config.kl_coefficient > 0
-        )
-        needed = chosen if keep_all else chosen & (values != 0)
         known = dict(signals or {})
-        wanted = self._missing_signals(known, several=config.epochs * config.minibatches > 1)
-        known |= self._measure(batch, needed, wanted, temperature)
+        tokens = self._tokens(batch, token_advantages(batch, advantages), known, temperature)
+        check_rollout_logprobs(batch, tokens.needed, self.config)
         figures = Figures()
 
-        def objective(scores: Scores, rows: Pack, weights: torch.Tensor) -> torch.Tensor:
-            inputs = TokenInputs(
-                weights,
-                self._gather(values, rows),
-                self._gather(batch.logprobs, rows),
-                self._gather(known["old_logprob"], rows) if "old_logprob" in known else None,
-                self._gather(known["ref_logprob"], rows) if "ref_logprob" in known else None,
-            )
-            return policy_objective(scores, inputs, config, figures)
+        def objective(scores: Scores, rows: Pack, plan: Plan) -> torch.Tensor:
+            assert plan.inputs is not None
+            inputs = self._inputs(tokens, plan, rows)
+            return policy_objective(scores, inputs, plan.inputs, self.config, figures)
 
-        steps = self._passes(batch, chosen, needed, objective, temperature)
+        plans = self._plans(tokens, figures, temperature)
+        steps = self._passes(batch, plans, objective, temperature)
         report = {"loss": figures.total("loss") / max(steps["minibatches"], 1)}
-        return report | figures.report() | steps
+        return report | figures.report() | self._remember_entropy(figures) | steps
 
     def clone(
         self, batch: Batch, *, temperature: float = 1.0, restricted: bool = True
@@ -143,10 +149,11 @@ class Learner:
         chosen = decision_tokens(batch, restricted=restricted)
         figures = Figures()
 
-        def objective(scores: Scores, rows: Pack, weights: torch.Tensor) -> torch.Tensor:
-            return cloning_objective(scores, weights, figures)
+        def objective(scores: Scores, rows: Pack, plan: Plan) -> torch.Tensor:
+            return cloning_objective(scores, self._scorer.gather(plan.weights, rows), figures)
 
-        steps = self._passes(batch, chosen, chosen, objective, temperature, restricted)
+        plans = (self._cloning_plan(batch, chosen & part) for part in self._minibatches(batch))
+        steps = self._passes(batch, plans, objective, temperature, restricted)
         report = {
             "loss": figures.total("loss") / max(steps["minibatches"], 1),
             "nll": figures.mean("nll"),
@@ -176,25 +183,29 @@ class Learner:
                 raise ConfigError(
                     f"the learner has no signal {name!r}; {did_you_mean(name, SIGNALS)}"
                 )
-        return self._measure(batch, decision_tokens(batch), wanted, temperature)
+        return self._scorer.measure(batch, decision_tokens(batch), wanted, temperature)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that training goes on from: weights, optimiser, random stream.
 
         Tensors are the live ones, as in torch: write or copy them before the next update.
         """
-        return {
+        state = {
             "weights": {n: p.detach() for n, p in self.policy.trainable().items()},
             "optimiser": self._optimiser.state_dict(),
             "step": self.step,
             "generator": self._rng.bit_generator.state,
         }
+        if self._entropies is not None:
+            state["entropy_history"] = list(self._entropies.values)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; the reference stays the policy that the learner was made with.
 
         Raises:
-            CheckpointError: The state belongs to another model.
+            CheckpointError: The state belongs to another model, or lacks a history that entropy
+                smoothing needs.
         """
         own = self.policy.trainable()
         weights = state["weights"]
@@ -206,6 +217,8 @@ class Learner:
                 f"the state does not fit the model {self.policy.path}: other names or shapes of "
                 "weights; resume with the policy settings the run was started with"
             )
+        if self._entropies is not None:
+            self._entropies.load(state)
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(weights[name])
@@ -213,28 +226,107 @@ class Learner:
         self.step = int(state["step"])
         self._rng.bit_generator.state = state["generator"]
 
+    def _tokens(
+        self, batch: Batch, advantages: Floats, known: Signals, temperature: float
+    ) -> Tokens:
+        """Return what an update knows about the tokens of its batch."""
+        config = self.config
+        wanted = {"old_logprob"} if needs_old_logprobs(config) else set()
+        if config.kl == "loss":
+            wanted.add("ref_logprob")
+
+        def measure(needed: Bools) -> Signals:
+            missing = wanted - known.keys()
+            return known | self._scorer.measure(batch, needed, missing, temperature)
+
+        knows_old = "old_logprob" in wanted | known.keys()
+        chosen = decision_tokens(batch)
+        return plan_tokens(batch, chosen, advantages, config, measure, knows_old=knows_old)
+
+    def _plans(self, tokens: Tokens, figures: Figures, temperature: float) -> Iterator[Plan]:
+        """Yield what each minibatch does; asked for only after the step before was taken."""
+        batch = tokens.batch
+        corridor = self._entropies.corridor() if self._entropies is not None else None
+        for index, part in enumerate(self._minibatches(batch)):
+
+            def current(wanted: Bools, has_moved: bool = index > 0) -> Floats | None:
+                if not has_moved:
+                    return tokens.old_logprobs
+                found = self._scorer.measure(batch, wanted, {"old_logprob"}, temperature)
+                return found["old_logprob"]
+
+            yield plan_minibatch(
+                tokens,
+                part,
+                self.config,
+                has_moved=index > 0,
+                current=current,
+                corridor=corridor,
+                rng=self._rng,
+                figures=figures,
+            )
+
+    def _cloning_plan(self, batch: Batch, counted: Bools) -> Plan:
+        config = self.config
+        mode = config.aggregation or "token-mean"
+        weights = aggregation_weights(batch, counted, mode, norm_length=config.norm_length)
+        return Plan(counted, weights)
+
+    def _inputs(self, tokens: Tokens, plan: Plan, rows: Pack) -> TokenInputs:
+        """Return what the objective needs about the tokens of a pack."""
+
+        def gather(values: np.ndarray[Any, Any] | None) -> torch.Tensor | None:
+            return None if values is None else self._scorer.gather(values, rows)
+
+        lengths = None
+        if tokens.are_whole:
+            runs = run_lengths(tokens.sequences[rows.tokens])
+            lengths = torch.from_numpy(runs).to(self.policy.device)
+        return TokenInputs(
+            weights=self._scorer.gather(plan.weights, rows),
+            advantages=self._scorer.gather(tokens.advantages, rows),
+            rollout_logprobs=self._scorer.gather(tokens.batch.logprobs, rows),
+            old_logprobs=gather(tokens.old_logprobs),
+            reference_logprobs=gather(tokens.reference_logprobs),
+            lengths=lengths,
+            picked=gather(plan.picked),
+            entropy_weights=gather(plan.entropy_weights),
+        )
+
+    def _remember_entropy(self, figures: Figures) -> dict[str, float]:
+        """Take the update's entropy into the history; return the figures of smoothing."""
+        if self._entropies is None:
+            return {}
+        minibatches = max(len(figures.of_minibatches.get("smoothing_beta", ())), 1)
+        means = {
+            name: figures.total(name) / minibatches
+            for name in ("turn_entropy", "smoothing_penalty")
+        }
+        if figures.tokens:
+            self._entropies.append(means["turn_entropy"])
+        return means
+
     def _passes(
         self,
         batch: Batch,
-        chosen: Bools,
-        needed: Bools,
-        objective: Callable[[Scores, Pack, torch.Tensor], torch.Tensor],
+        plans: Iterable[Plan],
+        objective: Objective,
         temperature: float,
         restricted: bool = True,
     ) -> dict[str, float]:
         """Take every optimiser step of one update and return figures about the steps."""
-        norms, forwarded, taken, minibatches, rate = [], 0, 0, 0, 0.0
-        for part in self._minibatches(batch):
-            minibatches += 1
+        norms, forwarded, taken, planned, rate = [], 0, 0, 0, 0.0
+        trained = np.zeros(batch.num_tokens, np.bool_)
+        entropy_gradient = self.config.entropy_coefficient > 0 or self._entropies is not None
+        for plan in plans:
+            planned += 1
             rate = learning_rate(self.config, self.step, self._total_steps)
             self.step += 1
-            weights = aggregation_weights(
-                batch, chosen & part, self.config.aggregation, norm_length=self.config.norm_length
-            )
-            packs = self._pack(batch, needed & part, restricted)
+            trained |= plan.needed
+            packs = self._scorer.pack(batch, plan.needed, restricted)
             for rows in packs:
-                scores = self._score(self.policy.base, rows, temperature)
-                objective(scores, rows, self._gather(weights, rows)).backward()  # type: ignore[no-untyped-call]
+                scores = self._scorer.score(rows, temperature, entropy_gradient=entropy_gradient)
+                objective(scores, rows, plan).backward()  # type: ignore[no-untyped-call]
                 forwarded += rows.ids.size
             if packs:
                 norm, stepped = self._descend(rate)
@@ -243,26 +335,15 @@ class Learner:
         return {
             "grad_norm": float(np.mean(norms)) if norms else 0.0,
             "learning_rate": rate,
-            "minibatches": minibatches,
+            "minibatches": planned,
             "optimiser_steps": taken,
             "tokens": batch.num_tokens,
-            "trained_tokens": int(needed.sum()),
+            "trained_tokens": int(trained.sum()),
             "forward_tokens": forwarded,
         }
 
     def _minibatches(self, batch: Batch) -> Iterator[Bools]:
-        """Yield token masks: each epoch a fresh split of the trajectories."""
-        trajectories = batch.trajectory_of_turn()[batch.turn_of_token()]
-        for _ in range(self.config.epochs):
-            count = min(self.config.minibatches, batch.num_trajectories)
-            if count <= 1:
-                yield np.ones(batch.num_tokens, np.bool_)
-                continue
-            part = np.empty(batch.num_trajectories, np.int64)
-            part[self._rng.permutation(batch.num_trajectories)] = (
-                np.arange(batch.num_trajectories) * count // batch.num_trajectories
-            )
-            yield from (part[trajectories] == index for index in range(count))
+        return minibatches(batch, self.config.epochs, self.config.minibatches, self._rng)
 
     def _descend(self, rate: float) -> tuple[float, bool]:
         """Clip gradients and step; a gradient that is not finite is dropped."""
@@ -275,61 +356,6 @@ class Learner:
             self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         return norm, is_finite
-
-    def _missing_signals(self, known: Signals, *, several: bool) -> set[str]:
-        wanted = {"old_logprob"} if several else set()
-        if self.config.kl == "loss":
-            wanted.add("ref_logprob")
-        return wanted - known.keys()
-
-    @torch.no_grad()
-    def _measure(self, batch: Batch, needed: Bools, names: set[str], temperature: float) -> Signals:
-        measured: Signals = {name: np.zeros(batch.num_tokens) for name in names}
-        if not measured:
-            return measured
-        packs = self._pack(batch, needed)
-        if names & {"old_logprob", "entropy"}:
-            self._fill(measured, "old_logprob", "entropy", self.policy.base, packs, temperature)
-        if "ref_logprob" in names:
-            if self._reference is None:
-                raise ConfigError(
-                    "ref_logprob needs the reference policy: set learner.kl to loss or reward, or "
-                    "make the Learner with reference=True"
-                )
-            with self._reference.model() as model:
-                self._fill(measured, "ref_logprob", "", model, packs, temperature)
-        return measured
-
-    def _fill(
-        self,
-        measured: Signals,
-        logprob: str,
-        entropy: str,
-        model: Any,
-        packs: list[Pack],
-        temperature: float,
-    ) -> None:
-        for rows in packs:
-            scores = self._score(model, rows, temperature)
-            for name, values in ((logprob, scores.logprobs), (entropy, scores.entropies)):
-                if name in measured:
-                    measured[name][rows.tokens] = values.cpu().numpy()
-
-    def _pack(self, batch: Batch, needed: Bools, restricted: bool = True) -> list[Pack]:
-        return pack(batch, needed, pack_tokens=self.config.pack_tokens, restricted=restricted)
-
-    def _score(self, model: Any, rows: Pack, temperature: float) -> Scores:
-        with torch.autocast(self.policy.device.type, torch.bfloat16, enabled=self.config.autocast):
-            return score(
-                model,
-                rows,
-                temperature=temperature,
-                entropy_gradient=self.config.entropy_coefficient > 0,
-            )
-
-    def _gather(self, values: npt.NDArray[Any], rows: Pack) -> torch.Tensor:
-        part = np.ascontiguousarray(values[rows.tokens], np.float32)
-        return torch.from_numpy(part).to(self.policy.device)
 
 
 def _optimiser(policy: Policy, config: LearnerConfig) -> torch.optim.AdamW:

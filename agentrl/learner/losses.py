@@ -1,15 +1,18 @@
-"""Losses over flat per-token tensors; every function is pure.
+"""Policy losses and KL terms over flat per-token tensors; every function is pure.
 
     rho = exp(logp - logp_old)
-    L   = max(-A rho, -A clip(rho, 1 - low, 1 + high))        PPO; clip-higher: high > low (DAPO)
-    L   = min(L, -A c)  where A < 0                           dual clip
-    w   = min(exp(logp_old - logp_rollout), C)                token-level TIS, multiplies L
+    PPO     L = max(-A rho, -A clip(rho, 1 - low, 1 + high));  L = min(L, -A c) where A < 0
+    GSPO    the same with s = exp(mean of (logp - logp_old) over the sequence) for rho
+    CISPO   L = -sg[clip(rho, 1 - low, 1 + high)] A logp
+    KL-Cov  L = -A rho + k |logp - logp_old| on the tokens that were picked, -A rho on others
 
-A loss over a minibatch is sum_i weight_i * L_i with `aggregation_weights` computed once over the
-whole minibatch, so that it does not matter how tokens are cut into packs.
+sg stops gradients. In GSPO each token carries s as sg[s] exp(logp - sg[logp]), so that advantages
+may differ within a sequence (GSPO-token).
 
-Sources: Schulman et al. 2017 (PPO); Ye et al. 2020 (dual clip); Yu et al. 2025, arXiv 2503.14476
-(clip-higher, token mean); Schulman, "Approximating KL divergence" (k1, k2, k3).
+Sources: Schulman et al. 2017 (PPO); Ye et al. 2020 (dual clip c); Yu et al. 2025, arXiv 2503.14476
+(clip-higher, token mean); Zheng et al. 2025, arXiv 2507.18071 (GSPO); MiniMax-M1, arXiv 2506.13585
+(CISPO); Cui et al. 2025, arXiv 2505.22617 (KL-Cov); Schulman, "Approximating KL divergence" (k1,
+k2, k3).
 """
 
 from __future__ import annotations
@@ -20,22 +23,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agentrl.batch import Batch, Bools, Floats
+from agentrl.batch import Batch, Floats
+from agentrl.learner.aggregation import over_sequences
 
-Aggregation = Literal[
-    "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"
-]
 KlEstimator = Literal["k1", "k2", "k3"]
 
-_MAX_EXPONENT = 20.0
+MAX_EXPONENT = 20.0
 _MAX_K3 = 10.0
 
 
 class Clipped(NamedTuple):
-    """PPO's token losses and which of them the clip decided, shape [tokens] each."""
+    """Token losses and which of them the clip decided, shape [tokens] each."""
 
     losses: torch.Tensor
     is_clipped: torch.Tensor
+
+
+def probability_ratio(log_ratio: torch.Tensor) -> torch.Tensor:
+    """Return exp(log_ratio), its exponent held within 20."""
+    return log_ratio.clamp(-MAX_EXPONENT, MAX_EXPONENT).exp()
 
 
 def ppo_clip(
@@ -57,11 +63,8 @@ def ppo_clip(
         clip_high: Ratios above 1 + clip_high earn nothing more.
         dual_clip: Bound c on the loss where the advantage is negative; None: off.
     """
-    ratio = (logprobs - old_logprobs).clamp(-_MAX_EXPONENT, _MAX_EXPONENT).exp()
-    plain = -advantages * ratio
-    clipped = -advantages * ratio.clamp(1 - clip_low, 1 + clip_high)
-    losses = torch.maximum(plain, clipped)
-    is_clipped = clipped > plain
+    ratio = probability_ratio(logprobs - old_logprobs)
+    losses, is_clipped = _pessimistic(ratio, advantages, clip_low, clip_high)
     if dual_clip is not None:
         bound = -advantages * dual_clip
         is_bounded = (advantages < 0) & (losses > bound)
@@ -70,19 +73,84 @@ def ppo_clip(
     return Clipped(losses, is_clipped)
 
 
-def importance_weights(
-    old_logprobs: torch.Tensor, rollout_logprobs: torch.Tensor, cap: float | None
-) -> torch.Tensor:
-    """Return token-level truncated importance weights, detached, shape [tokens].
+def gspo(
+    logprobs: torch.Tensor,
+    old_logprobs: torch.Tensor,
+    advantages: torch.Tensor,
+    lengths: torch.Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+) -> Clipped:
+    """Return the loss of each token, clipped by the ratio of its whole sequence.
 
     Args:
-        old_logprobs: The learner's, under the weights before the update.
-        rollout_logprobs: The engine's, as drawn.
-        cap: Upper bound; None leaves the weights untruncated.
+        logprobs: Of all tokens that the policy chose in each sequence, one sequence after the
+            other, under the weights being trained. Shape [tokens].
+        old_logprobs: Under the weights before the update, shape [tokens].
+        advantages: Shape [tokens].
+        lengths: Tokens of each sequence, shape [sequences].
+        clip_low: Ratios below 1 - clip_low earn nothing more.
+        clip_high: Ratios above 1 + clip_high earn nothing more.
     """
-    gap = (old_logprobs - rollout_logprobs).detach()
-    weights = gap.clamp(-_MAX_EXPONENT, _MAX_EXPONENT).exp()
-    return weights if cap is None else weights.clamp(max=cap)
+    gaps = (logprobs - old_logprobs).detach()
+    sequence_ratio = probability_ratio(over_sequences(gaps, lengths, "mean"))
+    ratio = sequence_ratio * (logprobs - logprobs.detach()).exp()
+    return _pessimistic(ratio, advantages, clip_low, clip_high)
+
+
+def cispo(
+    logprobs: torch.Tensor,
+    old_logprobs: torch.Tensor,
+    advantages: torch.Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+) -> Clipped:
+    """Return the loss of each token, weighted by its clipped ratio: none loses its gradient.
+
+    Args:
+        logprobs: Under the weights being trained, shape [tokens].
+        old_logprobs: Under the weights before the update, shape [tokens].
+        advantages: Shape [tokens].
+        clip_low: The weight is at least 1 - clip_low; 1 or more: no bound.
+        clip_high: The weight is at most 1 + clip_high.
+    """
+    ratio = probability_ratio(logprobs - old_logprobs).detach()
+    weight = ratio.clamp(max(1 - clip_low, 0.0), 1 + clip_high)
+    return Clipped(-weight * advantages * logprobs, weight != ratio)
+
+
+def kl_cov(
+    logprobs: torch.Tensor,
+    old_logprobs: torch.Tensor,
+    advantages: torch.Tensor,
+    picked: torch.Tensor,
+    *,
+    penalty: float,
+) -> Clipped:
+    """Return the unclipped loss of each token, with a KL penalty on those picked.
+
+    Args:
+        logprobs: Under the weights being trained, shape [tokens].
+        old_logprobs: Under the weights before the update, shape [tokens].
+        advantages: Shape [tokens].
+        picked: The tokens of highest covariance; see `covariance`. Shape [tokens].
+        penalty: Weight k of the penalty.
+    """
+    gaps = logprobs - old_logprobs
+    losses = -advantages * probability_ratio(gaps)
+    return Clipped(
+        losses + penalty * torch.where(picked, gaps.abs(), 0.0), torch.zeros_like(picked)
+    )
+
+
+def _pessimistic(
+    ratio: torch.Tensor, advantages: torch.Tensor, clip_low: float, clip_high: float
+) -> Clipped:
+    plain = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1 - clip_low, 1 + clip_high)
+    return Clipped(torch.maximum(plain, clipped), clipped > plain)
 
 
 def kl_divergence(
@@ -98,7 +166,7 @@ def kl_divergence(
         return gap
     if estimator == "k2":
         return gap.square() / 2
-    exponent = (-gap).clamp(-_MAX_EXPONENT, _MAX_EXPONENT)
+    exponent = (-gap).clamp(-MAX_EXPONENT, MAX_EXPONENT)
     return (exponent.exp() - 1 - exponent).clamp(-_MAX_K3, _MAX_K3)
 
 
@@ -133,29 +201,3 @@ def turn_sums(batch: Batch, token_values: npt.NDArray[np.floating]) -> Floats:
     turns = batch.turn_of_token()
     sums = np.bincount(turns, weights=token_values, minlength=batch.num_turns)
     return sums.astype(np.float64)
-
-
-def aggregation_weights(
-    batch: Batch, counted: Bools, mode: Aggregation, *, norm_length: int
-) -> npt.NDArray[np.float32]:
-    """Return the weight of each token in the minibatch's loss, shape [tokens].
-
-    A sequence is a trajectory. Counted tokens whose loss is 0 still weigh in the denominators.
-
-    Args:
-        batch: The batch.
-        counted: The minibatch's decision tokens; all others get weight 0. Shape [tokens].
-        mode: How token losses become one number.
-        norm_length: The constant length of `seq-mean-token-sum-norm`.
-    """
-    total = max(int(counted.sum()), 1)
-    if mode == "token-mean":
-        return (counted / total).astype(np.float32)
-    trajectories = batch.trajectory_of_turn()[batch.turn_of_token()]
-    lengths = np.bincount(trajectories[counted], minlength=batch.num_trajectories)
-    weights = counted / max(int((lengths > 0).sum()), 1)
-    if mode == "seq-mean-token-mean":
-        weights = weights / np.maximum(lengths, 1)[trajectories]
-    elif mode == "seq-mean-token-sum-norm":
-        weights = weights / norm_length
-    return weights.astype(np.float32)

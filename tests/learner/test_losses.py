@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ import torch
 
 from agentrl.batch import Batch
 from agentrl.learner.losses import (
-    aggregation_weights,
-    importance_weights,
+    cispo,
+    gspo,
+    kl_cov,
     kl_divergence,
     kl_rewards,
     ppo_clip,
@@ -82,17 +82,6 @@ def test_ratios_never_overflow() -> None:
     assert torch.isfinite(losses).all()
 
 
-def test_importance_weights_truncate_and_detach() -> None:
-    old = torch.log(torch.tensor([0.5, 0.4, 0.1])).requires_grad_()
-    rollout = torch.log(torch.tensor([0.5, 0.1, 0.4]))
-    weights = importance_weights(old, rollout, 2.0)
-    torch.testing.assert_close(weights, torch.tensor([1.0, 2.0, 0.25]))
-    assert not weights.requires_grad
-    torch.testing.assert_close(
-        importance_weights(old, rollout, None), torch.tensor([1.0, 4.0, 0.25])
-    )
-
-
 @pytest.mark.parametrize(
     ("estimator", "values"),
     [
@@ -110,6 +99,82 @@ def test_kl_estimators(estimator: str, values: list[float]) -> None:
 def test_k3_is_bounded() -> None:
     assert float(kl_divergence(torch.tensor([-100.0]), torch.tensor([0.0]), "k3")) == 10.0
     assert float(kl_divergence(torch.tensor([0.0]), torch.tensor([-100.0]), "k3")) == 10.0
+
+
+def test_gspo_worked_example() -> None:
+    """Log-ratios .3, -.1, .1: the sequence's ratio is exp(.1) = 1.105171."""
+    old = torch.tensor([-1.0, -2.0, -3.0])
+    logprobs = (old + torch.tensor([0.3, -0.1, 0.1])).requires_grad_()
+    lengths, advantages = torch.tensor([3]), torch.full((3,), -1.0)
+    losses, is_clipped = gspo(logprobs, old, advantages, lengths, clip_low=0.5, clip_high=0.5)
+    torch.testing.assert_close(losses.detach(), torch.full((3,), 1.105171), rtol=1e-6, atol=1e-6)
+    assert not is_clipped.any()
+    (gradient,) = torch.autograd.grad(losses.mean(), logprobs)
+    again = logprobs.detach().requires_grad_()
+    (expected,) = torch.autograd.grad((again - old).mean().exp(), again)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_gspo_clips_sequences_whole() -> None:
+    """Ratios 1.001 and 0.9999; bounds 3e-4 and 4e-4."""
+    logprobs = torch.tensor([0.003, -0.001, -0.0001, -0.0001]).requires_grad_()
+    lengths = torch.tensor([2, 2])
+    losses, is_clipped = gspo(
+        logprobs, torch.zeros(4), torch.ones(4), lengths, clip_low=3e-4, clip_high=4e-4
+    )
+    assert is_clipped.tolist() == [True, True, False, False]
+    torch.testing.assert_close(losses[:2].detach(), torch.full((2,), -1.0004))
+    losses.sum().backward()
+    assert logprobs.grad is not None
+    torch.testing.assert_close(logprobs.grad, torch.tensor([0.0, 0.0, -0.9999, -0.9999]))
+
+
+def test_gspo_takes_advantages_of_tokens() -> None:
+    logprobs = torch.tensor([0.2, 0.0]).requires_grad_()
+    advantages = torch.tensor([1.0, -2.0])
+    losses, _ = gspo(
+        logprobs, torch.zeros(2), advantages, torch.tensor([2]), clip_low=0.5, clip_high=0.5
+    )
+    losses.sum().backward()
+    assert logprobs.grad is not None
+    torch.testing.assert_close(logprobs.grad, -math.exp(0.1) * advantages)
+
+
+def test_cispo_keeps_a_gradient_where_ppo_has_none() -> None:
+    """sg[clip(rho, 0, 1.28)] A logp at ratios 0.1, 1, 1.5 and 5."""
+    old = torch.log(torch.tensor([0.5, 0.5, 0.4, 0.1]))
+    ratio = torch.tensor([0.1, 1.0, 1.5, 5.0])
+    logprobs = (old + ratio.log()).requires_grad_()
+    advantages = torch.tensor([1.0, -1.0, 2.0, -3.0])
+    losses, is_clipped = cispo(logprobs, old, advantages, clip_low=1.0, clip_high=0.28)
+    assert is_clipped.tolist() == [False, False, True, True]
+    weight = torch.tensor([0.1, 1.0, 1.28, 1.28])
+    torch.testing.assert_close(losses, -weight * advantages * logprobs)
+    losses.sum().backward()
+    assert logprobs.grad is not None
+    torch.testing.assert_close(logprobs.grad, -weight * advantages)
+
+
+def test_cispo_can_have_a_lower_bound() -> None:
+    losses, is_clipped = cispo(
+        torch.tensor([-3.0]), torch.zeros(1), torch.ones(1), clip_low=0.2, clip_high=0.2
+    )
+    assert float(losses) == pytest.approx(0.8 * 3.0)
+    assert is_clipped.all()
+
+
+def test_kl_cov_holds_picked_tokens_and_clips_none() -> None:
+    logprobs = torch.log(torch.tensor([2.0, 2.0, 0.5])).requires_grad_()
+    picked = torch.tensor([True, False, True])
+    losses, is_clipped = kl_cov(logprobs, torch.zeros(3), torch.ones(3), picked, penalty=0.5)
+    torch.testing.assert_close(
+        losses.detach(),
+        torch.tensor([-2.0 + 0.5 * math.log(2), -2.0, -0.5 + 0.5 * math.log(2)]),
+    )
+    assert not is_clipped.any()
+    losses.sum().backward()
+    assert logprobs.grad is not None
+    torch.testing.assert_close(logprobs.grad, torch.tensor([-2.0 + 0.5, -2.0, -0.5 - 0.5]))
 
 
 def two_trajectories() -> Batch:
@@ -130,43 +195,6 @@ def two_trajectories() -> Batch:
             Trajectory("b", "g", "t", [turn(1)], Outcome.FAILURE),
         ]
     )
-
-
-@pytest.mark.parametrize(
-    ("mode", "weights"),
-    [
-        ("token-mean", [1 / 4, 1 / 4, 1 / 4, 1 / 4]),
-        ("seq-mean-token-mean", [1 / 6, 1 / 6, 1 / 6, 1 / 2]),
-        ("seq-mean-token-sum", [1 / 2, 1 / 2, 1 / 2, 1 / 2]),
-        ("seq-mean-token-sum-norm", [1 / 20, 1 / 20, 1 / 20, 1 / 20]),
-    ],
-)
-def test_aggregation_modes(mode: str, weights: list[float]) -> None:
-    batch = two_trajectories()
-    found = aggregation_weights(batch, batch.sampled, mode, norm_length=10)  # type: ignore[arg-type]
-    np.testing.assert_allclose(found[batch.sampled], weights, rtol=1e-6)
-    assert not found[~batch.sampled].any()
-
-
-def test_a_trajectory_without_counted_tokens_is_not_a_sequence() -> None:
-    batch = two_trajectories()
-    counted = batch.sampled.copy()
-    counted[-1] = False
-    found = aggregation_weights(batch, counted, "seq-mean-token-mean", norm_length=1)
-    np.testing.assert_allclose(found[counted], [1 / 3] * 3, rtol=1e-6)
-
-
-def test_nothing_counted_gives_no_weight(make_batch: Callable[..., Batch]) -> None:
-    batch = make_batch(2)
-    for mode in ("token-mean", "seq-mean-token-mean"):
-        found = aggregation_weights(
-            batch,
-            np.zeros(batch.num_tokens, np.bool_),
-            mode,
-            norm_length=1,  # type: ignore[arg-type]
-        )
-        assert not found.any()
-        assert np.isfinite(found).all()
 
 
 def test_kl_rewards_and_turn_sums() -> None:
