@@ -20,7 +20,7 @@ def test_a_row_shows_figures_and_where_time_went() -> None:
     header, row, note = printed(1)
     assert all(column.title in header for column in COLUMNS)
     assert "50%" in row
-    assert "4.0: 75%/0%/25%/0%" in row
+    assert "4.0: 75%/0%/0%/25%/0%" in row
     assert "-" in row
     assert note == "a note"
 
