@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentrl.credit.list_rules import GROUP, STEP, Clash, Methods, check_list, nearest
+from agentrl.credit.clashes import GROUP, STEP, Clash, Methods
+from agentrl.credit.list_rules import check_list, nearest
 from agentrl.credit.reinforce_pp import ReinforcePP
 from agentrl.credit.spo import Spo
 from agentrl.entries import written
