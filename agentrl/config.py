@@ -113,8 +113,6 @@ class RolloutConfig(Section):
     """How often an episode lost to infrastructure is played again."""
     max_invalid_actions: int | None = Field(None, ge=1)
     """Invalid actions after which an episode is ended."""
-    invalid_action_penalty: float = Field(0.0, ge=0)
-    """Subtracted from the reward of each invalid turn."""
 
 
 class EntropySmoothingConfig(Section):

@@ -93,8 +93,9 @@ def test_kl_to_the_reference(kl: str, tree: dict[str, Any], tmp_path: Path) -> N
 
 def test_invalid_actions_cost(tree: dict[str, Any], tmp_path: Path) -> None:
     free = {"format": "plain", "restrict": False, "max_turn_tokens": 3}
-    costly = {"tasks": 4, "group_size": 4, "invalid_action_penalty": 0.5}
-    run = start(changed(tree, updates=1, dialogue=free, rollout=costly), tmp_path / "run")
+    costly = {"rewards": [{"invalid_action": {"penalty": 0.5}}]}
+    small = {"tasks": 4, "group_size": 4}
+    run = start(changed(tree, updates=1, dialogue=free, rollout=small, **costly), tmp_path / "run")
     (row,) = figures(run)
     assert row["invalid_actions"] > 0.5
     assert row["reward"] < 0
