@@ -7,7 +7,7 @@ whose covariance lies between two bounds; KL-Cov holds the max(1, floor(share n)
 penalty. log p is that of the weights the minibatch's step starts from.
 
 Source: Cui et al. 2025, The Entropy Mechanism of RL for Reasoning Language Models, arXiv
-2505.22617, equations 9 to 13.
+2505.22617.
 """
 
 from __future__ import annotations

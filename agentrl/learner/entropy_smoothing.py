@@ -8,7 +8,7 @@
 
 Gradients flow through H in both terms.
 
-Source: Xu et al. 2025, EPO, arXiv 2509.22576, section 4. The authors' code differs: a constant
+Source: Xu et al. 2025, EPO, arXiv 2509.22576. The authors' code differs: a constant
 penalty, without gradient, on late steps only. Which form the paper's figures were made with is not
 verified; this is the paper's.
 """

@@ -17,7 +17,6 @@ from agentrl.learner.checkpoint import load_latest, save_checkpoint
 from agentrl.learner.learner import Learner
 from agentrl.learner.policy import load_policy
 
-RANKS = (0, 4)
 SETTINGS: dict[str, Any] = {
     "learning_rate": 1e-2,
     "schedule": "cosine",
@@ -26,13 +25,24 @@ SETTINGS: dict[str, Any] = {
     "epochs": 2,
     "pack_tokens": 64,
     "kl": "loss",
-    "entropy_coefficient": 0.01,
 }
+OPTIONS: dict[int, dict[str, Any]] = {
+    # What an update leaves for the next one: a history of entropies; draws among tokens.
+    0: {"entropy_smoothing": {"weight": 0.01, "low": 0.99, "high": 1.0}},
+    4: {
+        "entropy_coefficient": 0.01,
+        "covariance": "clip",
+        "covariance_share": 0.2,
+        "covariance_low": -10.0,
+        "covariance_high": 10.0,
+    },
+}
+"""By LoRA rank."""
 
 
 def new_learner(model: str, rank: int) -> Learner:
     policy = load_policy(PolicyConfig(model=model, lora_rank=rank))
-    return Learner(policy, LearnerConfig(**SETTINGS), seed=4, total_steps=16)
+    return Learner(policy, LearnerConfig(**SETTINGS, **OPTIONS[rank]), seed=4, total_steps=16)
 
 
 def play(
@@ -69,4 +79,4 @@ def resume(model: str, rank: int, root: Path, total: int) -> dict[str, Any]:
 if __name__ == "__main__":
     model, root, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    print(json.dumps([resume(model, rank, Path(root) / str(rank), 4) for rank in RANKS]))
+    print(json.dumps([resume(model, rank, Path(root) / str(rank), 4) for rank in OPTIONS]))

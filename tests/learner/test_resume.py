@@ -23,7 +23,7 @@ def test_resuming_is_exact(
     # Other folders have a conftest of their own.
     sys.modules.pop("conftest", None)
     expected = []
-    for rank in program.RANKS:
+    for rank in program.OPTIONS:
         whole = program.new_learner(str(model_dir), rank)
         reports = program.play(whole, np.random.default_rng(8), range(4))
         expected.append({"reports": reports[2:], "weights": program.digest(whole)})
