@@ -24,8 +24,8 @@ MAX_LOGITS = 1 << 27
 MAX_READ_LOGITS = 1 << 24
 """Most logits made at a time where no gradient is wanted (float32: 64 MiB)."""
 
-_CACHED_LOGITS = 1 << 19
-"""Logits that are normalised together on a CPU (float32: 2 MiB)."""
+_CACHED_LOGITS = 1 << 18
+"""Logits that are normalised together on a CPU (float32: 1 MiB)."""
 
 _EXCLUDED = -1e9
 """Stands in for -inf, whose product with a probability of 0 is not a number."""
@@ -189,28 +189,28 @@ def _normalise(logits: torch.Tensor, picked: torch.Tensor, reading: _Reading) ->
     if not reading.entropy:
         return Scores(logprobs, torch.full_like(logprobs, torch.nan))
     with torch.set_grad_enabled(reading.entropy_gradient):
-        weights = (logits - total[:, None]).exp()
-        return Scores(logprobs, total - torch.einsum("rv,rv->r", weights, logits))
+        weights = (logits - total[:, None]).exp_()
+        expected = weights * logits if reading.entropy_gradient else weights.mul_(logits)
+        return Scores(logprobs, total - expected.sum(-1))
 
 
 def _normalise_in_place(logits: torch.Tensor, picked: torch.Tensor, entropy: bool) -> Scores:
-    """Normalise with one tensor beside the logits, few rows at a time: they stay in the cache.
+    """Normalise a few rows at a time, which stay in the processor's cache, in place.
 
     with x = z - max z, w = exp x, W = sum w:    entropy = log W - (w . x) / W
     """
     rows = max(1, _CACHED_LOGITS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
     highest = logits.new_empty(len(logits))
     weight, expected = torch.empty_like(highest), torch.full_like(highest, torch.nan)
+    spare = torch.empty_like(logits[:rows]) if entropy else None
     for first in range(0, len(logits), rows):
         part = slice(first, first + rows)
         block = logits[part]
         highest[part] = block.amax(-1)
         block.sub_(highest[part, None])
-        if not entropy:
-            weight[part] = block.exp_().sum(-1)
-            continue
-        weights = block.exp()
+        weights = block.exp_() if spare is None else torch.exp(block, out=spare[: len(block)])
         weight[part] = weights.sum(-1)
-        expected[part] = torch.einsum("rv,rv->r", weights, block)
+        if spare is not None:
+            expected[part] = weights.mul_(block).sum(-1)
     total = weight.log()
     return Scores(picked - highest - total, total - expected / weight)
