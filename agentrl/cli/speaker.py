@@ -98,4 +98,4 @@ class Speaker:
 
 def _tokenizer_path(model: str) -> str:
     shipped = resources.files("agentrl").joinpath("assets", model)
-    return str(shipped) if model == "tiny" else model
+    return str(shipped) if model in ("tiny", "tiny-qa") else model

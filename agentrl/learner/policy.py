@@ -1,7 +1,7 @@
 """The policy as the learner holds it: weights that can be trained, and the tokenizer.
 
-A model is named by `tiny` (shipped), a directory in Hugging Face layout, or a Hub name. Dropout is
-switched off: the learner must see the probabilities that the engine sampled from.
+A model is named by `tiny` or `tiny-qa` (shipped), a directory in Hugging Face layout, or a Hub
+name. Dropout is switched off: the learner must see the probabilities that the engine sampled from.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from agentrl.errors import MissingExtraError, ModelError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 """Where shipped models live."""
+SHIPPED = ("tiny", "tiny-qa")
 
 
 @dataclass(slots=True, eq=False)
@@ -115,12 +116,12 @@ def resolve_model(name: str) -> Path | str:
     Raises:
         ModelError: The name is a path, and no directory is there.
     """
-    path = ASSETS / "tiny" if name == "tiny" else Path(name).expanduser()
+    path = ASSETS / name if name in SHIPPED else Path(name).expanduser()
     if path.is_dir():
         return path
-    if name == "tiny":
+    if name in SHIPPED:
         raise ModelError(
-            "the shipped model 'tiny' is missing from this installation; reinstall "
+            f"the shipped model {name!r} is missing from this installation; reinstall "
             "agentrl-framework, or make it anew with: agentrl pretrain"
         )
     if path.exists():

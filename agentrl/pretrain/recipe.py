@@ -10,7 +10,8 @@ from pydantic import Field
 from agentrl.config import Section, build_section, read_yaml
 from agentrl.errors import ConfigError
 
-_SHIPPED = {"tiny": Path(__file__).resolve().parents[1] / "assets" / "tiny" / "recipe.yaml"}
+_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+_SHIPPED = {name: _ASSETS / name / "recipe.yaml" for name in ("tiny", "tiny-qa")}
 
 
 class World(Section):

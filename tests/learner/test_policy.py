@@ -60,12 +60,16 @@ def test_weights_stored_in_bfloat16_are_cast(copied: Path) -> None:
         assert load(copied, dtype="bfloat16").model.dtype is torch.bfloat16
 
 
-def test_tiny_is_a_shipped_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", module.SHIPPED)
+def test_shipped_models_are_directories(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    assert (Path(resolve_model(name)) / "model.safetensors").is_file()
     monkeypatch.setattr(module, "ASSETS", tmp_path)
-    with pytest.raises(ModelError, match="agentrl pretrain"):
-        resolve_model("tiny")
-    (tmp_path / "tiny").mkdir()
-    assert resolve_model("tiny") == tmp_path / "tiny"
+    with pytest.raises(ModelError, match=f"'{name}'.*agentrl pretrain"):
+        resolve_model(name)
+    (tmp_path / name).mkdir()
+    assert resolve_model(name) == tmp_path / name
 
 
 def test_names_that_may_be_on_the_hub_stay_names(tmp_path: Path) -> None:

@@ -204,5 +204,6 @@ def test_wrong_recipes_are_one_line(tmp_path: Path) -> None:
         load_recipe(tmp_path / "nowhere.yaml")
 
 
-def test_the_recipe_of_the_shipped_policy_can_be_read() -> None:
-    assert load_recipe(Path("tiny")).stages[0].vocabulary == 843
+@pytest.mark.parametrize(("name", "vocabulary"), [("tiny", 843), ("tiny-qa", 3072)])
+def test_the_recipes_of_shipped_policies_can_be_read(name: str, vocabulary: int) -> None:
+    assert load_recipe(Path(name)).stages[0].vocabulary == vocabulary

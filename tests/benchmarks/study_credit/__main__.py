@@ -1,6 +1,6 @@
 """What step-level credit does for learning: `grpo` alone and before each method, on two worlds.
 
-    python tests/benchmarks/study_credit.py RUNS [--envs alfworld,searchqa] [--methods grpo,salt]
+    python tests/benchmarks/study_credit RUNS [--envs alfworld,searchqa] [--methods grpo,salt]
         [--seeds 5] [--jobs 2] [--images docs/images] [--report]
 
 Every arm has the same policy, tasks, seeds, learning rate and number of episodes; a method has the
@@ -16,81 +16,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-HOST = "grpo"
-CREDIT = {
-    "grpo": "[grpo]",
-    "salt": "[grpo, salt]",
-    "gigpo": "[grpo, gigpo]",
-    "graph_value": "[grpo, graph_value]",
-    "empg": "[grpo, empg]",
-    "oprl": "[grpo, oprl]",
-    "igpo": "[grpo, igpo]",
-}
-# The published rate, 1e-6, is one for billions of weights, as the policy's is.
-SETTINGS = {"oprl": ("prm.learning_rate=1e-4",)}
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Where the methods are compared: a shipped configuration, changed."""
-
-    config: str
-    settings: tuple[str, ...]
-    credit: Mapping[str, str]
-    """Parameters that were published for this kind of world."""
-    without: tuple[str, ...] = ()
-    """Methods that have no signal here."""
-
-    def arms(self, methods: Sequence[str]) -> list[str]:
-        """Return those of the methods that can be used here."""
-        return [method for method in methods if method not in self.without]
-
-
-SMALL = (
-    "rollout.tasks=8",
-    "rollout.group_size=8",
-    "rollout.concurrency=64",
-    "checkpoint_every=100",
-)
-WORLDS = {
-    "alfworld": World(
-        "quickstart",
-        ("updates=12", "evaluation.tasks=200", "evaluation.every=3", *SMALL),
-        credit={},
-        without=("igpo",),
-    ),
-    "searchqa": World(
-        "searchqa",
-        ("updates=24", "evaluation.tasks=200", "evaluation.every=4", *SMALL),
-        credit={"graph_value": "[grpo, {graph_value: {gae_lambda: 0.6}}]"},
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One run of the study."""
-
-    world: str
-    method: str
-    seed: int
-
-    @property
-    def folder(self) -> str:
-        """Its place below RUNS."""
-        return f"{self.world}/{self.method}-{self.seed}"
-
-    def settings(self) -> list[str]:
-        """Return the configuration and what is changed in it."""
-        world = WORLDS[self.world]
-        credit = world.credit.get(self.method, CREDIT[self.method])
-        changed = [*world.settings, *SETTINGS.get(self.method, ())]
-        return [world.config, *changed, f"credit={credit}", f"seed={self.seed}"]
+from arms import CREDIT, WORLDS, Arm
+from report import is_finished, report
 
 
 def play(arm: Arm, runs: Path) -> bool:
@@ -133,8 +63,6 @@ def main() -> None:
         for world in worlds
         for method in WORLDS[world].arms(methods)
     ]
-    from study_credit_report import is_finished, report
-
     if not options.report:
         missing = [arm for arm in arms if not is_finished(options.runs / arm.folder)]
         with ThreadPoolExecutor(options.jobs) as pool:

@@ -1,4 +1,4 @@
-"""Tables, curves and diagnosis of `study_credit.py`.
+"""Tables and curves of the study.
 
 Arms are compared at equal environment steps: the horizon of a world is the fewest steps that any
 of its runs took, and each run's held-out curve is read there, between two evaluations linearly.
@@ -17,18 +17,13 @@ from typing import Any
 
 import numpy as np
 import yaml
+from arms import HOST
+from signals import diagnose
 
-from agentrl.batch import Batch, Floats
-from agentrl.credit import assign, parse
-from agentrl.credit.coincidence import label_means
-from agentrl.credit.gigpo import Gigpo
-from agentrl.credit.group_graph import GroupGraph
-from agentrl.credit.salt import merge_rate
-from agentrl.credit.statistics import constant_groups
+from agentrl.batch import Floats
 from agentrl.evaluation.statistics import Estimate, t95
 from agentrl.monitor.metrics import read_metrics
 
-HOST = "grpo"
 COLOURS = {
     "grpo": "#222222",
     "salt": "#1f4e9c",
@@ -128,59 +123,6 @@ def compare(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def diagnose(result: Result) -> dict[str, float]:
-    """Return what the methods had to work with, the mean over a run's updates."""
-    rows = [_signal_in(Batch.from_jsonl(f)) for f in sorted(result.path.glob("trajectories/*"))]
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    means["zero_variance_groups"] = float(
-        np.mean([row["zero_variance_groups"] for row in result.metrics])
-    )
-    return means
-
-
-def _signal_in(batch: Batch) -> dict[str, float]:
-    """Return figures of one batch, over the turns of groups whose returns differ."""
-    mixed = ~constant_groups(batch.returns, batch.group_of_trajectory())
-    turns = mixed[batch.group_of_trajectory()[batch.trajectory_of_turn()]]
-    if not turns.any():
-        return dict.fromkeys(FIGURES, 0.0)
-    visited = Gigpo().step_groups(batch)
-    visits = np.bincount(visited)[visited]
-    host = assign(batch, parse([HOST]))
-    graph = GroupGraph.from_batch(batch, "graph_value")
-    _, first = np.unique(graph.edge, return_index=True)
-    ways = np.bincount(graph.source[first], minlength=len(graph.sink))[graph.source]
-    figures = {
-        "merge_rate": merge_rate(batch),
-        "visits": float(visits[turns].mean()),
-        "shared_situations": float((visits > 1)[turns].mean()),
-        "branching_situations": float((ways > 1)[turns].mean()),
-    }
-    for name in ("salt", "gigpo", "graph_value"):
-        values = assign(batch, parse([HOST, name]))
-        figures[f"{name}_correlation"] = float(np.corrcoef(values[turns], host[turns])[0, 1])
-        figures[f"{name}_spread"] = float(_within(batch, values)[turns].mean())
-    return figures
-
-
-FIGURES = (
-    "merge_rate",
-    "visits",
-    "shared_situations",
-    "branching_situations",
-    *(
-        f"{m}_{what}"
-        for m in ("salt", "gigpo", "graph_value")
-        for what in ("correlation", "spread")
-    ),
-)
-
-
-def _within(batch: Batch, values: Floats) -> Floats:
-    """Return how far each turn's value is from its episode's mean."""
-    return np.abs(values - label_means(values, batch.trajectory_of_turn()))
-
-
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures of a world as Markdown."""
     horizon = next(iter(rows.values()))["horizon"]
@@ -236,7 +178,7 @@ def report(runs: Path, worlds: Sequence[str], methods: Sequence[str], images: Pa
     everything = {}
     for world, results in found.items():
         rows = compare(results)
-        signals = {result.path.name: diagnose(result) for result in results}
+        signals = {result.path.name: diagnose(result.path) for result in results}
         everything[world] = {"arms": rows, "diagnosis": signals}
         print(f"\n## {world}\n\n{table(rows)}\n\n{_diagnosis_table(results, signals)}")
     (runs / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
