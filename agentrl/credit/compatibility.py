@@ -18,6 +18,8 @@ from agentrl.credit.reinforce_pp import ReinforcePP
 from agentrl.credit.spo import Spo
 from agentrl.entries import written
 from agentrl.errors import ConfigError
+from agentrl.rewards.compose import check_with_credit
+from agentrl.rewards.overlong import Overlong
 
 if TYPE_CHECKING:
     from agentrl.config import Config
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["LARGE_ENTROPY_BONUS", "RUN_RULES", "check_list", "check_run"]
 
 LARGE_ENTROPY_BONUS = 0.01
-"""`learner.entropy_coefficient` above this pulls against EMPG, whose bonus is for low entropy."""
+"""An entropy bonus of more weight pulls against EMPG, whose own bonus is for low entropy.
+
+The matrix says `large` and gives no number: 0.01 is the largest that is in common use.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,6 @@ def check_run(config: Config, methods: Methods, rewards: Sequence[RewardTransfor
     Raises:
         ConfigError: Says why, and what to set instead.
     """
-    from agentrl.rewards.compose import check_with_credit
-
     run = Run(config, methods, rewards)
     for rule in RUN_RULES:
         found = rule.clash(run)
@@ -88,8 +91,14 @@ def _spo_list(run: Run) -> str:
 
 
 def _entropy_up_and_down(run: Run) -> Clash:
-    large = run.config.learner.entropy_coefficient > LARGE_ENTROPY_BONUS
-    return run.has("empg") if large else ()
+    learner = run.config.learner
+    smoothing = learner.entropy_smoothing
+    weights = {
+        "learner.entropy_coefficient": learner.entropy_coefficient,
+        "learner.entropy_smoothing.weight": smoothing.weight if smoothing else 0.0,
+    }
+    large = [name for name, weight in weights.items() if weight > LARGE_ENTROPY_BONUS]
+    return (*run.has("empg"), *large) if large and run.has("empg") else ()
 
 
 def _two_judges(run: Run) -> Clash:
@@ -102,6 +111,17 @@ def _kl_twice(run: Run) -> Clash:
     return ("reinforce_pp",) if own and run.config.learner.kl == "reward" else ()
 
 
+def _never_overlong(run: Run) -> Clash:
+    most = run.config.dialogue.max_episode_tokens
+    begins = [t.limit - t.buffer for t in run.rewards if isinstance(t, Overlong)]
+    return ["overlong"] if most is not None and any(start >= most for start in begins) else ()
+
+
+def _shorter(run: Run) -> str:
+    most = run.config.dialogue.max_episode_tokens or 1
+    return written([Overlong(limit=most, buffer=max(most // 5, 1))])
+
+
 RUN_RULES: tuple[RunRule, ...] = (
     RunRule(
         _nothing_to_compare,
@@ -111,12 +131,9 @@ RUN_RULES: tuple[RunRule, ...] = (
     ),
     RunRule(
         _entropy_up_and_down,
-        f"credit method {{0}} rewards low entropy, and learner.entropy_coefficient above "
-        f"{LARGE_ENTROPY_BONUS} high entropy",
-        lambda run: (
-            f"use learner.entropy_coefficient={LARGE_ENTROPY_BONUS} or less, "
-            f"or credit={run.without('empg')}"
-        ),
+        f"credit method {{0}} rewards low entropy, and {{1}} above {LARGE_ENTROPY_BONUS} high "
+        "entropy",
+        lambda run: f"use {LARGE_ENTROPY_BONUS} or less, or credit={run.without('empg')}",
     ),
     RunRule(
         _two_judges,
@@ -129,5 +146,11 @@ RUN_RULES: tuple[RunRule, ...] = (
         "the KL to the reference would be in the reward twice, by kl_coefficient of {0} and by "
         "learner.kl=reward",
         lambda run: "use learner.kl=none",
+    ),
+    RunRule(
+        _never_overlong,
+        "reward transform {0} would never take anything: dialogue.max_episode_tokens ends episodes "
+        "before its price begins",
+        lambda run: f"use rewards={_shorter(run)}",
     ),
 )

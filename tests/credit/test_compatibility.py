@@ -223,7 +223,21 @@ RUNS: list[tuple[list[Any], list[Any], dict[str, Any], str, str]] = [
         [],
         {"learner": {"entropy_coefficient": 0.02}},
         "'empg' rewards low entropy",
-        "use learner.entropy_coefficient=0.01 or less, or credit=[grpo]",
+        "'learner.entropy_coefficient' above 0.01 high entropy; use 0.01 or less, or credit=[grpo]",
+    ),
+    (
+        ["rloo", "empg"],
+        [],
+        {"learner": {"entropy_smoothing": {"weight": 0.05}}},
+        "'learner.entropy_smoothing.weight' above 0.01",
+        "use 0.01 or less, or credit=[rloo]",
+    ),
+    (
+        ["grpo"],
+        [{"overlong": {"limit": 200, "buffer": 50}}],
+        {"dialogue": {"max_episode_tokens": 100}},
+        "'overlong' would never take anything",
+        "use rewards=[{overlong: {limit: 100, buffer: 20}}]",
     ),
     (
         ["grpo", "igpo"],
@@ -274,6 +288,9 @@ def test_settings_of_a_run_that_make_sense() -> None:
     check_run(config(), parse("gae"), rewards.parse("renorm"))
     check_run(config(), parse(["rloo", "oprl"]), rewards.parse("renorm"))
     check_run(config(learner={"kl": "loss"}), parse([KL]))
+    check_run(config(learner={"entropy_smoothing": {}}), parse(["grpo", "empg"]))
+    late = rewards.parse([{"overlong": {"limit": 200, "buffer": 150}}])
+    check_run(config(dialogue={"max_episode_tokens": 100}), parse("grpo"), late)
 
 
 def test_every_row_of_a_run_refuses_something() -> None:
