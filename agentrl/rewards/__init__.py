@@ -2,8 +2,10 @@
 
 Usable alone, too:
 
-    transforms = agentrl.rewards.parse([{"otc": {"max_calls": 8}}])
-    batch = agentrl.rewards.apply(agentrl.Batch.from_jsonl("rollouts.jsonl"), transforms)
+    from agentrl import Batch, rewards
+
+    transforms = rewards.parse([{"otc": {"max_calls": 8}}, "overlong"])
+    batch = rewards.apply(Batch.from_jsonl("rollouts.jsonl"), transforms)
 """
 
 from __future__ import annotations
