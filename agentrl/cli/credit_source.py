@@ -17,7 +17,6 @@ from agentrl.credit.state import Remembers
 from agentrl.credit.stored import Stored
 from agentrl.errors import ConfigError, DataError, did_you_mean
 from agentrl.rewards import compose as rewards
-from agentrl.rewards.invalid import InvalidAction
 from agentrl.run import RunDirectory
 from agentrl.trajectory import Trajectory
 
@@ -157,19 +156,16 @@ def _spans(numbers: Sequence[int]) -> str:
 
 def _as_rewarded(stored: Stored, config: Config) -> Stored:
     """Return the trajectories with the rewards that a run's credit sees."""
-    transforms = rewards.parse(list(config.rewards))
-    penalty = config.rollout.invalid_action_penalty
-    if penalty > 0:
-        transforms.append(InvalidAction(penalty))
-    batch = rewards.apply(stored.batch, transforms, stored.signals)
+    batch = rewards.apply(stored.batch, rewards.parse(list(config.rewards)), stored.signals)
     return dataclasses.replace(stored, batch=batch)
 
 
 def _notes(config: Config | None, chain: Sequence[CreditMethod]) -> list[str]:
+    transforms = [] if config is None else rewards.parse(list(config.rewards))
     notes = [
-        f"{method.name} knows nothing of the updates before this one here"
-        for method in chain
-        if isinstance(method, Remembers)
+        f"{part.name} knows nothing of the updates before this one here"
+        for part in (*transforms, *chain)
+        if isinstance(part, Remembers)
     ]
     if config is not None and config.learner.kl == "reward":
         notes.append("training took the KL to the reference off rewards; that is not stored")

@@ -73,7 +73,7 @@ def update(number: int) -> list[Trajectory]:
 
 @pytest.fixture
 def run_directory(tmp_path: Path) -> RunDirectory:
-    tree = {"credit": ["rloo"], "rollout": {"invalid_action_penalty": 0.5}}
+    tree = {"credit": ["rloo"], "rewards": [{"invalid_action": {"penalty": 0.5}}]}
     made = RunDirectory.create(tmp_path / "run", build_config(tree, "test"))
     for number in (1, 2):
         storage.write(made.trajectory_file(number), update(number))
@@ -237,6 +237,13 @@ def test_a_run_pays_rewards_as_training_did(run: Run, run_directory: RunDirector
         "why": [],
         "left_out": "timeout",
     }
+
+
+def test_what_differs_from_training_is_said(run: Run, run_directory: RunDirectory) -> None:
+    _, out, _ = run("credit", str(run_directory.path), "--credit", "spo")
+    assert "note: spo knows nothing of the updates before this one here" in out
+    _, out, _ = run("credit", str(run_directory.path))
+    assert "note:" not in out
 
 
 def test_an_update_that_is_not_there(run: Run, run_directory: RunDirectory) -> None:

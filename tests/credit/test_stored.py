@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from agentrl import storage
 from agentrl.batch import Batch
 from agentrl.credit import Stored, assign, parse
+from agentrl.credit.plain import PlainTrajectory, PlainTurn
 from agentrl.errors import ConfigError, DataError
 from agentrl.trajectory import Outcome, Trajectory, Turn
 
@@ -233,3 +236,60 @@ def test_the_order_of_lines_changes_no_value(shape: list[tuple[str, int, int]], 
     assert found[0].keys() == found[1].keys()
     for name, values in found[0].items():
         assert values == pytest.approx(found[1][name])
+
+
+def test_stored_trajectories_need_no_heavy_package() -> None:
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'transformers', 'gymnasium', 'pyarrow',\n"
+        "                                      'pydantic', 'rich', 'typer'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "from agentrl import credit\n"
+        "turns = [{'state_key': 'a', 'action': 'go', 'observation': 'b'}]\n"
+        "records = [{'group': 'g', 'id': str(i), 'outcome': i, 'turns': turns} for i in (0, 1)]\n"
+        "stored = credit.Stored.from_records(records)\n"
+        "explained = credit.explain(stored.batch, ['dr_grpo', {'salt': {'history': 1}}])\n"
+        "print(explained.per_turn.tolist(), len(credit.credit_records(stored.batch, explained)))\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.stdout.strip() == "[0.0, 0.0] 2", shown.stderr
+
+
+text = st.text(max_size=5)
+values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from([*PlainTurn.__struct_fields__, "x"])
+turns = st.fixed_dictionaries({"state_key": values, "action": values}) | st.dictionaries(
+    keys, values, max_size=4
+)
+lines = st.one_of(
+    values,
+    st.dictionaries(st.sampled_from([*PlainTrajectory.__struct_fields__, "x"]), values),
+    st.fixed_dictionaries(
+        {"group": text, "id": text, "outcome": values, "turns": st.lists(turns, max_size=3)}
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(st.binary(max_size=30), lines.map(json.dumps)), max_size=3))
+def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, written: list[bytes | str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.jsonl"
+    path.write_bytes(b"\n".join(w if isinstance(w, bytes) else w.encode() for w in written))
+    problem = ""
+    finite = True
+    try:
+        stored = Stored.read(path)
+        finite = bool(np.isfinite(assign(stored.batch, "grpo")).all())
+    except DataError as error:
+        problem = str(error)
+    assert "\n" not in problem
+    assert finite
