@@ -180,6 +180,17 @@ def test_the_nearest_list_always_makes_sense() -> None:
         assert len(mended) <= len(methods) + 1
 
 
+@pytest.mark.parametrize(
+    ("host", "normaliser"),
+    [("grpo", "mean_std_norm"), ("dr_mas", "mean_std_norm"), ("spo", "mean_std_norm")]
+    + [("dr_grpo", "mean_norm"), ("rloo", "mean_norm")],
+)
+def test_gigpo_follows_its_estimator(host: str, normaliser: str) -> None:
+    (_, followed) = parse([host, "gigpo"])
+    assert followed.normaliser == normaliser
+    assert parse([host, {"gigpo": {"normaliser": normaliser}}])[1] == followed
+
+
 def test_a_method_of_ones_own_goes_with_all_others() -> None:
     @dataclass(frozen=True)
     class Own:
