@@ -15,6 +15,7 @@ from agentrl.config import Config, build_config
 from agentrl.credit import parse
 from agentrl.credit.base import Level, Stage
 from agentrl.credit.compatibility import LARGE_ENTROPY_BONUS, RUN_RULES, Run, check_run
+from agentrl.credit.gigpo import Gigpo
 from agentrl.credit.list_rules import LIST_RULES, check_list, nearest
 from agentrl.entries import read_entries, written
 from agentrl.errors import ConfigError
@@ -182,11 +183,17 @@ def test_the_nearest_list_always_makes_sense() -> None:
 
 @pytest.mark.parametrize(
     ("host", "normaliser"),
-    [("grpo", "mean_std_norm"), ("dr_mas", "mean_std_norm"), ("spo", "mean_std_norm")]
-    + [("dr_grpo", "mean_norm"), ("rloo", "mean_norm")],
+    [
+        ("grpo", "mean_std_norm"),
+        ("dr_mas", "mean_std_norm"),
+        ("spo", "mean_std_norm"),
+        ("dr_grpo", "mean_norm"),
+        ("rloo", "mean_norm"),
+    ],
 )
 def test_gigpo_follows_its_estimator(host: str, normaliser: str) -> None:
     (_, followed) = parse([host, "gigpo"])
+    assert isinstance(followed, Gigpo)
     assert followed.normaliser == normaliser
     assert parse([host, {"gigpo": {"normaliser": normaliser}}])[1] == followed
 
