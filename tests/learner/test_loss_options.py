@@ -30,10 +30,16 @@ MakeBatch = Callable[..., Batch]
 OPTIONS: dict[str, dict[str, Any]] = {
     "ppo": {},
     "gspo": {"loss": "gspo", "importance": "none", "clip_low": 0.05, "clip_high": 0.05},
-    "gspo-turn-tis": {"loss": "gspo", "sequence": "turn", "clip_low": 0.1, "clip_high": 0.1},
+    "gspo-turn-tis": {
+        "loss": "gspo",
+        "sequence": "turn",
+        "clip_low": 0.1,
+        "clip_high": 0.1,
+        "importance_cap": 1.05,
+    },
     "cispo": {"loss": "cispo"},
     "clip-cov": {"covariance": "clip", "covariance_share": 1.0, "covariance_low": 0.05},
-    "kl-cov": {"covariance": "kl", "covariance_share": 0.2},
+    "kl-cov": {"covariance": "kl", "covariance_share": 0.5},
     "epo": {"entropy_smoothing": {"weight": 0.5, "penalty": 2.0, "low": 0.95, "high": 1.02}},
     "tis-sequence": {"importance_level": "sequence", "importance_cap": 1.05},
     "icepop": {"importance": "icepop", "importance_low": 0.8, "importance_high": 1.2},
@@ -65,8 +71,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "importance_mask": "token",
         "importance_mask_high": 1.1,
         "importance_level": "sequence",
+        "importance_cap": 1.02,
     },
-    "bapo": {"adaptive_clip": {"target": 0.45}},
+    "bapo": {"adaptive_clip": {"target": 0.64, "high": [1.01, 3.0]}},
+    "bapo-unweighted": {
+        "adaptive_clip": {"target": 0.58, "high": [1.01, 3.0], "by_probability": False}
+    },
     "bapo-clip-cov": {
         "adaptive_clip": {"first": "low", "target": 0.6, "by_probability": False},
         "covariance": "clip",
@@ -85,7 +95,7 @@ def off_policy(policy: Policy, batch: Batch) -> tuple[Batch, dict[str, np.ndarra
     """Return the batch and signals as if old weights and engine were near, but not the same."""
     rng = np.random.default_rng(5)
     now = make_learner(policy).signals(batch, ["old_logprob"])["old_logprob"]
-    old = np.where(decision_tokens(batch), now + rng.normal(0, 0.15, len(now)), 0.0)
+    old = np.where(decision_tokens(batch), now + rng.normal(0, 0.3, len(now)), 0.0)
     drawn = old + np.where(decision_tokens(batch), rng.normal(0, 0.15, len(now)), 0.0)
     return dataclasses.replace(batch, logprobs=drawn.astype(np.float32)), {"old_logprob": old}
 
