@@ -9,9 +9,9 @@ target or both are at their ends. p is the probability the token was drawn with,
 Raising c_low never raises the share as it is defined; it takes gradients away from tokens with
 negative advantage, which is what the authors do where c_high alone does not suffice.
 
-Source: Xi et al. 2025, BAPO, arXiv 2510.18927, and the authors' code, which raises c_low first, does
-not weigh by p, and asks that positive tokens outweigh negative ones (target 0.5). Which target the
-paper's figures were made with is not verified.
+Source: Xi et al. 2025, BAPO, arXiv 2510.18927, and the authors' code, which raises c_low first,
+does not weigh by p, and asks that positive tokens outweigh negative ones (target 0.5). Which target
+the paper's figures were made with is not verified.
 """
 
 from __future__ import annotations
