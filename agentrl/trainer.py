@@ -38,6 +38,7 @@ from agentrl.parts import Parts
 from agentrl.rewards import compose as rewards
 from agentrl.rollout.collector import Collected, GroupRequest
 from agentrl.rollout.seeds import group_seed
+from agentrl.rollout.stats import environment_means
 from agentrl.run import RunDirectory
 from agentrl.trajectory import Signals
 
@@ -234,6 +235,7 @@ class Trainer:
             "env_steps": float(stats.env_steps),
             "tokens_per_second": batch.num_tokens / sum(seconds.values()),
             **{f"seconds_{phase}": value for phase, value in seconds.items()},
+            **environment_means(collected.trajectories),
             **{f"rollout/{name}": value for name, value in stats.as_metrics().items()},
         }
 
