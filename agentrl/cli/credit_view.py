@@ -11,6 +11,7 @@ from agentrl.credit.words import figure, in_words
 from agentrl.errors import ConfigError, did_you_mean
 
 MOST_GROUPS = 20
+MOST_TRAJECTORIES = 4
 ACTION_WIDTH = 44
 TASK_WIDTH = 36
 
@@ -54,10 +55,12 @@ def print_credit(source: Source, rows: Sequence[Row], *, detail: bool, whole: bo
         kinds = Counter(row.record.left_out for row in rows if row.record.advantages is None)
         told = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
         print(f"left out, as infrastructure failed and not the agent: {told}")
-    shown = scored if detail else _most_telling(scored)
+    shown = scored[:MOST_TRAJECTORIES] if detail else _most_telling(scored)
     for row in shown:
         _print_trajectory(row)
-    if not detail and shown:
+    if detail and len(scored) > len(shown):
+        print(f"… and {len(scored) - len(shown)} more of this id; --group NAME picks one")
+    if not detail and len(rows) > 1:
         more = "--group NAME and --trajectory ID show others" if whole else "--trajectory ID shows"
         print(f"{more}{'' if whole else ' another'}, --json everything")
 

@@ -280,3 +280,6 @@ def test_a_hundred_groups_are_summed_up(run: Run, tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, lines)))
     _, out, _ = run("credit", str(path), "--credit", "grpo")
     assert "… and 80 more groups" in out
+    _, out, _ = run("credit", str(path), "--credit", "grpo", "--trajectory", "0")
+    assert out.count("\ntrajectory 0 of group") == 4
+    assert "… and 96 more of this id; --group NAME picks one" in out
