@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agentrl.batch import Batch, Bools, Floats
+from agentrl.batch import Batch, Bools, Floats, Ints
 from agentrl.config import LearnerConfig, PrmConfig
 from agentrl.credit.preferences import (
     preference_accuracy,
@@ -92,7 +92,7 @@ class ProcessRewardModel:
         """
         rewards = self.beta * known["prm_log_ratio"]
         scores = trajectory_scores(rewards, batch, reduce=self.config.reduce)
-        pairs = preference_pairs(batch, margin=self.config.margin, threshold=self.config.threshold)
+        pairs = self._pairs(batch)
         figures = {"prm/pairs": float(len(pairs))}
         if not len(pairs):
             return figures
@@ -115,6 +115,12 @@ class ProcessRewardModel:
         """
         self._sibling.load_weights(state["weights"])
         self._optimiser.load_state_dict(state["optimiser"])
+
+    def _pairs(self, batch: Batch) -> Ints:
+        """Return better and worse episodes; whether one was solved no reward transform changes."""
+        if self.config.margin is not None:
+            return preference_pairs(batch, margin=self.config.margin)
+        return preference_pairs(batch, batch.success.astype(np.float64))
 
     def _weights(self, batch: Batch, slopes: Floats) -> Floats:
         """Return the derivative of the loss by each token's log-probability, shape [tokens]."""
@@ -142,7 +148,7 @@ class ProcessRewardModel:
     def _score(self, model: Any, rows: Pack, temperature: float) -> torch.Tensor:
         enabled = self._learner.autocast
         with torch.autocast(self._sibling.device.type, torch.bfloat16, enabled=enabled):
-            return score(model, rows, temperature=temperature).logprobs
+            return score(model, rows, temperature=temperature, entropy=False).logprobs
 
     def _tensor(self, values: npt.NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self._sibling.device)

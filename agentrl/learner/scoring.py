@@ -31,7 +31,13 @@ class Scorer:
         return pack(batch, needed, pack_tokens=self._config.pack_tokens, restricted=restricted)
 
     def score(
-        self, rows: Pack, temperature: float, *, entropy_gradient: bool = False, model: Any = None
+        self,
+        rows: Pack,
+        temperature: float,
+        *,
+        entropy: bool = True,
+        entropy_gradient: bool = False,
+        model: Any = None,
     ) -> Scores:
         """Return the scores of a pack under a model; None: the policy's."""
         device = self._policy.device.type
@@ -40,6 +46,7 @@ class Scorer:
                 self._policy.base if model is None else model,
                 rows,
                 temperature=temperature,
+                entropy=entropy,
                 entropy_gradient=entropy_gradient,
             )
 
@@ -82,7 +89,7 @@ class Scorer:
         model: Any = None,
     ) -> None:
         for rows in packs:
-            scores = self.score(rows, temperature, model=model)
+            scores = self.score(rows, temperature, entropy=entropy in measured, model=model)
             for name, values in ((logprob, scores.logprobs), (entropy, scores.entropies)):
                 if name in measured:
                     measured[name][rows.tokens] = values.cpu().numpy()
