@@ -205,3 +205,47 @@ def test_an_unknown_head_is_refused(policy: Policy, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(type(policy.model), "forward", odd)
     with pytest.raises(ModelError, match="LlamaForCausalLM"):
         check_head(policy.model)
+
+
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_entropies_only_where_they_are_wanted(
+    policy: Policy, make_batch: MakeBatch, with_gradient: bool
+) -> None:
+    batch = make_batch(4)
+    (rows,) = pack(batch, decision_tokens(batch), pack_tokens=1 << 20)[:1]
+    with torch.set_grad_enabled(with_gradient):
+        full = score(policy.model, rows, temperature=0.8)
+        found = score(policy.model, rows, temperature=0.8, entropy=False)
+    torch.testing.assert_close(found.logprobs, full.logprobs)
+    assert found.entropies.isnan().all()
+    assert full.entropies.isfinite().all()
+
+
+@pytest.mark.parametrize("entropy", [False, True])
+def test_no_tensor_over_tokens_and_vocabulary_is_ever_made(
+    policy: Policy,
+    make_batch: MakeBatch,
+    monkeypatch: pytest.MonkeyPatch,
+    entropy: bool,
+) -> None:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    batch = make_batch(12, turns=(4, 6))
+    rows = pack(batch, decision_tokens(batch), pack_tokens=1 << 20)[0]
+    vocabulary, width = policy.model.config.vocab_size, policy.model.config.hidden_size
+    limit = 4 * vocabulary
+    monkeypatch.setattr("agentrl.learner.logprobs.MAX_READ_LOGITS", limit)
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), named=None):  # type: ignore[no-untyped-def]
+            nonlocal largest
+            result = function(*arguments, **(named or {}))
+            is_over_vocabulary = getattr(result, "shape", ())[-1:] == (vocabulary,)
+            if is_over_vocabulary and result.shape != (width, vocabulary):  # the head itself
+                largest = max(largest, result.numel())
+            return result
+
+    with torch.no_grad(), Watch():
+        score(policy.model, rows, temperature=0.8, entropy=entropy)
+    assert 0 < largest <= limit < len(rows.targets) * vocabulary
