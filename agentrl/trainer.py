@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import signal
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from agentrl import blocking, credit, storage
-from agentrl.batch import Batch, Floats
+from agentrl.batch import Batch
 from agentrl.config import Config
 from agentrl.credit import state as credit_state
 from agentrl.credit.compose import metrics
@@ -36,6 +33,7 @@ from agentrl.monitor.progress import Progress
 from agentrl.monitor.trackers import open_trackers
 from agentrl.parts import Parts
 from agentrl.rewards import compose as rewards
+from agentrl.rewards.base import added
 from agentrl.rollout.collector import Collected, GroupRequest
 from agentrl.rollout.seeds import group_seed
 from agentrl.rollout.stats import environment_means
@@ -219,7 +217,7 @@ class Trainer:
             coefficient=learner.kl_coefficient,
             estimator=learner.kl_estimator,
         )
-        return _with_rewards(batch, batch.rewards + turn_sums(batch, extra))
+        return added(batch, turn_sums(batch, extra))
 
     def _figures(
         self, collected: Collected, batch: Batch, learned: Metrics, seconds: dict[str, float]
@@ -316,12 +314,6 @@ def default_run_directory(config: Config) -> Path:
     words = [entry if isinstance(entry, str) else next(iter(entry)) for entry in config.credit]
     env = config.env.name.rpartition(":")[2].lower()
     return Path("runs") / f"{env}-{'-'.join(words)}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _with_rewards(batch: Batch, rewards: Floats) -> Batch:
-    returns = np.zeros(batch.num_trajectories)
-    np.add.at(returns, batch.trajectory_of_turn(), rewards)
-    return dataclasses.replace(batch, rewards=rewards, returns=returns)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from agentrl.config import Config, CreditEntry, Section
 PAGE = Path(__file__).with_name("configuration.md")
 
 HEAD = """\
-<!-- Written by docs/configuration_page.py: change agentrl/config.py and run it again. -->
+<!-- Written by docs/configuration_page.py: change agentrl/config/ and run it again. -->
 # Configuration
 
 A run is described by one tree of settings. It is read from a YAML file, changed by overrides on

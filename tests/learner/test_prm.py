@@ -26,9 +26,13 @@ BETA = 0.5
 def batch(make_batch: Callable[..., Batch]) -> Batch:
     """Six episodes in groups of three, whose first one is the good one."""
     made = make_batch(6, seed=3)
-    outcome = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+    solved = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
     return dataclasses.replace(
-        made, returns=outcome, trajectory_offsets=np.array([0, 3, 6]), groups=["a", "b"]
+        made,
+        returns=solved,
+        success=solved > 0,
+        trajectory_offsets=np.array([0, 3, 6]),
+        groups=["a", "b"],
     )
 
 
@@ -136,7 +140,7 @@ def _spans(batch: Batch) -> list[tuple[int, int]]:
 def test_groups_without_pairs_teach_nothing(policy: Policy, batch: Batch) -> None:
     model = made(policy)
     before = {n: p.detach().clone() for n, p in model._sibling.parameters().items()}
-    equal = dataclasses.replace(batch, returns=np.ones(6))
+    equal = dataclasses.replace(batch, returns=np.ones(6), success=np.ones(6, np.bool_))
     known = measured(model, policy, equal)
     assert model.learn(equal, known, temperature=1.0) == {"prm/pairs": 0.0}
     assert all(torch.equal(before[n], p) for n, p in model._sibling.parameters().items())
@@ -181,3 +185,15 @@ def test_the_mean_weighs_long_episodes_less(policy: Policy, batch: Batch) -> Non
         for reduce in ("sum", "mean")
     ]
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_with_a_margin_returns_decide_and_without_one_success(policy: Policy, batch: Batch) -> None:
+    """Prices may push the return of a solved episode below that of a failed one."""
+    priced = dataclasses.replace(batch, returns=np.array([-0.5, 0.2, 0.0, 0.9, 0.3, 0.2]))
+    known = measured(made(policy), policy, batch)
+    pairs = [
+        made(policy, learns=False, **settings).learn(priced, known, temperature=1.0)["prm/pairs"]
+        for settings in ({}, {"margin": 0.5})
+    ]
+    assert pairs == [4.0, 4.0]
+    assert len(preference_pairs(priced)) == 1
