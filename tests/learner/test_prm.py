@@ -196,4 +196,4 @@ def test_with_a_margin_returns_decide_and_without_one_success(policy: Policy, ba
         for settings in ({}, {"margin": 0.5})
     ]
     assert pairs == [4.0, 4.0]
-    assert len(preference_pairs(priced)) == 1
+    assert len(preference_pairs(priced)) == 2
