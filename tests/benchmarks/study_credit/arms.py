@@ -54,7 +54,12 @@ WORLDS = {
     "searchqa": World(
         "searchqa",
         ("updates=24",),
-        credit={"graph_value": "[grpo, {graph_value: {gae_lambda: 0.6}}]"},
+        # With the default history of 3 turns, edges here are whole prefixes: such turns have one
+        # gradient, so that averaging their values over them moves the policy as `grpo` does.
+        credit={
+            "salt": "[grpo, {salt: {history: 1}}]",
+            "graph_value": "[grpo, {graph_value: {gae_lambda: 0.6}}]",
+        },
     ),
 }
 

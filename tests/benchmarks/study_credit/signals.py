@@ -22,6 +22,8 @@ from agentrl.monitor.metrics import read_metrics
 from agentrl.trajectory import Signals
 
 COMPARED = ("salt", "gigpo", "graph_value")
+WHOLE = 1000
+"""A history longer than any episode: turns merge only where all that went before is equal."""
 
 
 def diagnose(run: Path) -> dict[str, float]:
@@ -48,6 +50,8 @@ def _shared_in(batch: Batch) -> dict[str, float]:
     ways = np.bincount(graph.source[first], minlength=len(graph.sink))[graph.source]
     figures = {
         "merge_rate": merge_rate(batch),
+        "merge_rate_1": merge_rate(batch, {"history": 1}),
+        "merge_rate_prefix": merge_rate(batch, {"history": WHOLE}),
         "visits": float(visits[turns].mean()),
         "shared": float((visits > 1)[turns].mean()),
         "branching": float((ways > 1)[turns].mean()),
