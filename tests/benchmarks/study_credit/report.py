@@ -171,6 +171,46 @@ def draw(path: Path, results: Mapping[str, Sequence[Result]]) -> None:
     figure.savefig(path)
 
 
+def draw_preferences(path: Path, results: Mapping[str, Sequence[Result]]) -> None:
+    """Draw how often the process reward model ranks pairs right that it has never seen."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2 * len(results), 4.0), dpi=150, layout="constrained")
+    for axes, (world, found) in zip(
+        figure.subplots(1, len(results), squeeze=False)[0], results.items(), strict=True
+    ):
+        curves = [preferences(result) for result in found]
+        updates = np.arange(1, len(curves[0]) + 1)
+        for curve in curves:
+            axes.plot(updates, curve, color="#b8c4d6", linewidth=1)
+        axes.plot(updates, np.nanmean(curves, axis=0), color=COLOURS["oprl"], linewidth=2)
+        axes.axhline(0.5, color="#888888", linewidth=1, linestyle=":")
+        axes.set(title=world, xlabel="update", ylabel="pairs ranked right", ylim=(0, 1))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def preferences(result: Result) -> Floats:
+    """Return the model's accuracy on each update's pairs, from before it learned from them."""
+    return np.array([row.get("prm/accuracy", np.nan) for row in result.metrics])
+
+
+def preference_table(results: Sequence[Result]) -> str:
+    """Return the accuracy in quarters of the run as Markdown."""
+    quarters = np.array(
+        [[np.nanmean(part) for part in np.array_split(preferences(r), 4)] for r in results]
+    )
+    cells = [_interval(_plain(mean_of(column))) for column in quarters.T]
+    return (
+        f"Preference accuracy of {len(results)} runs, by quarters\n\n| "
+        + " | ".join(("1st", "2nd", "3rd", "4th"))
+        + " |\n|---|---|---|---|\n| "
+        + " | ".join(cells)
+        + " |"
+    )
+
+
 def report(runs: Path, worlds: Sequence[str], methods: Sequence[str], images: Path) -> None:
     """Write `results.json` and the curves, and print the tables."""
     found = {world: read_results(runs, world, methods) for world in worlds}
@@ -185,6 +225,12 @@ def report(runs: Path, worlds: Sequence[str], methods: Sequence[str], images: Pa
     if found:
         images.mkdir(parents=True, exist_ok=True)
         draw(images / "credit-learning.png", found)
+    judged = {w: [r for r in results if r.method == "oprl"] for w, results in found.items()}
+    judged = {world: results for world, results in judged.items() if results}
+    for world, results in judged.items():
+        print(f"\n{world}: {preference_table(results)}")
+    if judged:
+        draw_preferences(images / "credit-preferences.png", judged)
 
 
 def _diagnosis_table(results: Sequence[Result], signals: Mapping[str, Mapping[str, float]]) -> str:

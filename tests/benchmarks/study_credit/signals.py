@@ -117,7 +117,7 @@ def _entropies(batch: Batch, signals: Signals) -> dict[str, Any]:
 
 def _gains(batch: Batch, signals: Signals) -> dict[str, Any]:
     why = Igpo().explain(batch, None, signals)
-    gains = np.array([turn.get("information_gain") or np.nan for turn in why], np.float64)
+    gains = np.array([turn.get("information_gain") for turn in why], np.float64)
     position = np.arange(batch.num_turns) - batch.turn_offsets[batch.trajectory_of_turn()]
     won = batch.success[batch.trajectory_of_turn()]
     known = np.isfinite(gains)
