@@ -13,6 +13,7 @@ Usable alone, with trajectories of any framework:
 from __future__ import annotations
 
 from agentrl.credit.base import Advantages, CreditMethod
+from agentrl.credit.bnpo import Bnpo
 from agentrl.credit.compose import assign, metrics, needs, parse, to_tokens
 from agentrl.credit.dr_grpo import DrGrpo
 from agentrl.credit.dr_mas import DrMas
@@ -36,6 +37,7 @@ from agentrl.credit.whiten import Whiten
 
 __all__ = [
     "Advantages",
+    "Bnpo",
     "CreditMethod",
     "CreditRecord",
     "DrGrpo",

@@ -20,7 +20,7 @@ COINCIDENCE = ("salt", "gigpo", "graph_value")
 """Methods that learn from states which several episodes visit."""
 STEP = (*COINCIDENCE, "igpo", "oprl")
 """Methods that work on the advantages of a group, turn by turn."""
-GROUP = ("grpo", "dr_grpo", "rloo", "reinforce_pp_baseline", "dr_mas")
+GROUP = ("grpo", "dr_grpo", "rloo", "bnpo", "reinforce_pp_baseline", "dr_mas")
 """Estimators that compare an episode with the others of its task."""
 CENTRED = ("dr_grpo", "rloo")
 """Estimators that do not divide by a deviation."""

@@ -8,10 +8,12 @@ environment in `agentrl.rollout.probe`, and which settings of the loss go togeth
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agentrl.credit.bnpo import Bnpo
 from agentrl.credit.clashes import GROUP, STEP, Clash, Methods
 from agentrl.credit.list_rules import check_list, nearest
 from agentrl.credit.reinforce_pp import ReinforcePP
@@ -111,6 +113,25 @@ def _kl_twice(run: Run) -> Clash:
     return ("reinforce_pp",) if own and run.config.learner.kl == "reward" else ()
 
 
+def _below_zero(run: Run) -> Clash:
+    takers = [
+        transform.name
+        for transform in run.rewards
+        if transform.stage == "price" or transform.name == "noisy_verifier"
+    ]
+    takers += ["learner.kl=reward"] if run.config.learner.kl == "reward" else []
+    narrow = [m.name for m in run.methods if isinstance(m, Bnpo) and m.lowest >= 0]
+    return (*narrow, takers[0]) if narrow and takers else ()
+
+
+def _wider(run: Run) -> str:
+    wide = [
+        dataclasses.replace(method, lowest=-1.0) if isinstance(method, Bnpo) else method
+        for method in run.methods
+    ]
+    return written(wide)
+
+
 def _never_overlong(run: Run) -> Clash:
     most = run.config.dialogue.max_episode_tokens
     begins = [t.limit - t.buffer for t in run.rewards if isinstance(t, Overlong)]
@@ -146,6 +167,11 @@ RUN_RULES: tuple[RunRule, ...] = (
         "the KL to the reference would be in the reward twice, by kl_coefficient of {0} and by "
         "learner.kl=reward",
         lambda run: "use learner.kl=none",
+    ),
+    RunRule(
+        _below_zero,
+        "credit method {0} takes it that no episode earns less than 0, and {1} makes some do so",
+        lambda run: f"give it the least that an episode can earn, as in credit={_wider(run)}",
     ),
     RunRule(
         _never_overlong,

@@ -50,6 +50,10 @@ def _against_others(because: Record) -> str:
     )
 
 
+def _against_means(because: Record) -> str:
+    return f"{_against_group(because)}, times {figure(because['weight'])}"
+
+
 def _against_agent(because: Record) -> str:
     return f"{because['agent']}: {_against_group(because)} turns"
 
@@ -123,6 +127,7 @@ PHRASES: dict[str, Callable[[Record], str]] = {
     "dr_grpo": _against_group,
     "reinforce_pp_baseline": _against_group,
     "rloo": _against_others,
+    "bnpo": _against_means,
     "reinforce_pp": _to_go,
     "dr_mas": _against_agent,
     "spo": _against_past,

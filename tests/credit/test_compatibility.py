@@ -71,6 +71,7 @@ REFUSED: list[tuple[list[Any], str, str]] = [
     (["grpo", "salt", "igpo"], "'igpo' would put .* place of those of 'salt'", "[grpo, salt]"),
     (["grpo", "gigpo", "igpo"], "place of those of 'gigpo'", "[grpo, gigpo]"),
     (["rloo", "igpo"], "'rloo' would have no effect", "[rloo, {igpo: {outcome: host}}]"),
+    (["bnpo", "igpo"], "'bnpo' would have no effect", "[bnpo, {igpo: {outcome: host}}]"),
     (["dr_mas", "igpo"], "'dr_mas' would have no effect", "[dr_mas, {igpo: {outcome: host}}]"),
     (
         ["rloo", {"igpo": {"normalise": "joint"}}],
@@ -114,6 +115,8 @@ ALLOWED: list[list[Any]] = [
     ["grpo", "salt"],
     ["dr_grpo", "salt"],
     ["rloo", "salt"],
+    ["bnpo", "salt", "empg"],
+    ["bnpo", "gigpo"],
     ["dr_mas", "salt"],
     ["dr_mas", "gigpo"],
     ["grpo", "gigpo"],
@@ -223,7 +226,7 @@ def config(**sections: Any) -> Config:
 RUNS: list[tuple[list[Any], list[Any], dict[str, Any], str, str]] = [
     *(
         ([host], [], {"rollout": {"group_size": 1}}, f"'{host}' compares", "credit=[spo]")
-        for host in ("grpo", "dr_grpo", "rloo", "reinforce_pp_baseline", "dr_mas")
+        for host in ("grpo", "dr_grpo", "rloo", "bnpo", "reinforce_pp_baseline", "dr_mas")
     ),
     *(
         (["spo", step], [], {"rollout": {"group_size": 1}}, f"'{step}' compares", "credit=[spo]")
@@ -271,6 +274,21 @@ RUNS: list[tuple[list[Any], list[Any], dict[str, Any], str, str]] = [
         "twice, by kl_coefficient of 'reinforce_pp'",
         "use learner.kl=none",
     ),
+    *(
+        (
+            ["bnpo", "salt"],
+            [reward] if reward else [],
+            {"learner": {"kl": kl}},
+            f"'bnpo' takes it that no episode earns less than 0, and '{why}' makes some",
+            "credit=[{bnpo: {lowest: -1.0}}, salt]",
+        )
+        for reward, kl, why in (
+            ("overlong", "none", "overlong"),
+            ("invalid_action", "loss", "invalid_action"),
+            ({"noisy_verifier": {"false_positive": 0.1}}, "none", "noisy_verifier"),
+            (None, "reward", "learner.kl=reward"),
+        )
+    ),
     (
         ["grpo"],
         [{"noisy_verifier": {"false_positive": 0.1}}],
@@ -309,6 +327,9 @@ def test_settings_of_a_run_that_make_sense() -> None:
     check_run(config(learner={"entropy_smoothing": {}}), parse(["grpo", "empg"]))
     late = rewards.parse([{"overlong": {"limit": 200, "buffer": 150}}])
     check_run(config(dialogue={"max_episode_tokens": 100}), parse("grpo"), late)
+    wide = parse({"bnpo": {"lowest": -1.0}})
+    check_run(config(learner={"kl": "reward"}), wide, rewards.parse("overlong"))
+    check_run(config(), parse("bnpo"), rewards.parse([{"otc": {"max_calls": 4}}]))
 
 
 def test_every_row_of_a_run_refuses_something() -> None:

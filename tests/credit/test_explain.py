@@ -22,6 +22,7 @@ LISTS: list[Any] = [
     ["grpo", "igpo", "empg"],
     ["rloo", "oprl"],
     ["dr_grpo", "whiten"],
+    ["bnpo"],
     ["dr_mas"],
     ["spo"],
     ["reinforce_pp"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from agentrl.batch import Batch
 from agentrl.credit import assign
 from agentrl.trajectory import Trajectory
 
-METHODS = ["grpo", "dr_grpo", "rloo", "reinforce_pp", "reinforce_pp_baseline"]
+BNPO = {"bnpo": {"lowest": -8.0, "highest": 8.0}}
+"""Four turns of 2 at most."""
+METHODS: list[Any] = ["grpo", "dr_grpo", "rloo", BNPO, "reinforce_pp", "reinforce_pp_baseline"]
 
 rewards = st.integers(-8, 8).map(lambda n: n / 4)
 turns = st.lists(st.tuples(rewards, st.integers(0, 3)), min_size=1, max_size=4)
 groups = st.lists(st.lists(turns, min_size=1, max_size=4), min_size=1, max_size=4)
-every_method = pytest.mark.parametrize("name", METHODS)
+every_method = pytest.mark.parametrize("name", METHODS, ids=str)
 
 Shape = list[list[list[tuple[float, int]]]]
 Make = Callable[..., Trajectory]
@@ -33,7 +36,7 @@ def build(make: Make, shape: Shape, **options: int) -> list[Trajectory]:
     ]
 
 
-def action_values(trajectories: list[Trajectory], name: str) -> dict[str, np.ndarray]:
+def action_values(trajectories: list[Trajectory], name: Any) -> dict[str, np.ndarray]:
     """The advantages of the sampled tokens, by trajectory id."""
     batch = Batch.from_trajectories(trajectories)
     values = assign(batch, name, level="token")
@@ -49,7 +52,7 @@ def assert_same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> No
 
 @every_method
 @given(shape=groups, seed=st.integers(0, 2**32 - 1))
-def test_order_does_not_matter(make_trajectory: Make, name: str, shape: Shape, seed: int) -> None:
+def test_order_does_not_matter(make_trajectory: Make, name: Any, shape: Shape, seed: int) -> None:
     trajectories = build(make_trajectory, shape)
     order = np.random.default_rng(seed).permutation(len(trajectories))
     shuffled = [trajectories[i] for i in order]
@@ -58,7 +61,7 @@ def test_order_does_not_matter(make_trajectory: Make, name: str, shape: Shape, s
 
 @every_method
 @given(shape=groups)
-def test_names_do_not_matter(make_trajectory: Make, name: str, shape: Shape) -> None:
+def test_names_do_not_matter(make_trajectory: Make, name: Any, shape: Shape) -> None:
     trajectories = build(make_trajectory, shape)
     renamed = [
         replace(t, id=f"{i}", group=f"other {t.group}", task_id="?")
@@ -72,7 +75,7 @@ def test_names_do_not_matter(make_trajectory: Make, name: str, shape: Shape) -> 
 @every_method
 @given(shape=groups, prompt=st.integers(0, 9))
 def test_observation_tokens_do_not_matter(
-    make_trajectory: Make, name: str, shape: Shape, prompt: int
+    make_trajectory: Make, name: Any, shape: Shape, prompt: int
 ) -> None:
     left = action_values(build(make_trajectory, shape), name)
     assert_same(left, action_values(build(make_trajectory, shape, prompt=prompt), name))
@@ -90,10 +93,10 @@ def test_centred_estimators_are_linear_in_the_rewards(
         np.testing.assert_allclose(right[key], scale * left[key], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo"])
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo", BNPO], ids=str)
 @given(shape=groups)
 def test_a_group_sums_to_zero_over_trajectories(
-    make_trajectory: Make, name: str, shape: Shape
+    make_trajectory: Make, name: Any, shape: Shape
 ) -> None:
     batch = Batch.from_trajectories(build(make_trajectory, shape))
     per_trajectory = assign(batch, name)[batch.turn_offsets[:-1]]

@@ -16,6 +16,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("dr_grpo", {"return": 0.0, "mean": 0.5, "compared": 2}, "return 0 against the mean 0.5 of 2"),
     ("rloo", {"return": 1.0, "mean_of_others": 0.25, "others": 4}, "against 0.25, the mean of 4"),
     ("rloo", {"return": 1.0, "mean_of_others": 0.0, "others": 0}, "no other to compare with"),
+    (
+        "bnpo",
+        {"return": 1.0, "mean": 0.25, "compared": 4, "density": 1.1238, "weight": 0.88984},
+        "return 1 against the mean 0.25 of 4, times 0.89",
+    ),
     ("reinforce_pp_baseline", {"return": 0.0, "mean": 0.5, "compared": 2}, "mean 0.5 of 2"),
     ("reinforce_pp", {"reward": 0.0, "return_from_here": 1.0}, "1 earned from here on"),
     (
