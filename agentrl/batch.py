@@ -176,8 +176,11 @@ class Batch:
 
     def sampled_per_turn(self) -> Ints:
         """Return how many tokens the policy sampled in each turn, shape [turns]."""
-        counts = np.concatenate([[0], np.cumsum(self.sampled, dtype=np.int64)])
-        return np.diff(counts[self.token_offsets])
+        counts = np.zeros(self.num_turns, np.int64)
+        held = np.flatnonzero(np.diff(self.token_offsets) > 0)
+        if len(held):
+            counts[held] = np.add.reduceat(self.sampled, self.token_offsets[held], dtype=np.int64)
+        return counts
 
     def segment_offsets(self) -> Ints:
         """Return turn offsets of the training segments (a trajectory's start is always one)."""

@@ -193,9 +193,10 @@ class _Steps(NamedTuple):
 def _values(method: str, batch: Batch, signals: Signals) -> Floats:
     values = signal_per_token(method, "value", batch, signals)
     broken = batch.sampled & ~np.isfinite(values)
-    missing = np.bincount(batch.turn_of_token()[broken], minlength=batch.num_turns) > 0
-    mend = "give the critic's value before each sampled token; if it gave this one, it diverged"
-    refuse_missing(method, "finite values of the signal 'value'", batch, missing, mend)
+    if broken.any():
+        missing = np.bincount(batch.turn_of_token()[broken], minlength=batch.num_turns) > 0
+        mend = "give the critic's value before each sampled token; if it gave this one, it diverged"
+        refuse_missing(method, "finite values of the signal 'value'", batch, missing, mend)
     return values
 
 

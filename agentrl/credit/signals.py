@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy as np
 from agentrl.batch import Batch, Bools, Floats, Ints
 from agentrl.errors import ConfigError, DataError
 from agentrl.trajectory import Signals
+
+_PIECE = 1 << 17
+"""Tokens whose columns fit into a processor's cache: longer batches are read piece by piece."""
 
 
 def check_choice(method: str, parameter: str, value: str, choices: Sequence[str]) -> None:
@@ -48,8 +52,14 @@ def token_means(values: Floats, batch: Batch) -> Floats:
     Returns:
         Shape [turns].
     """
-    turns = batch.turn_of_token()[batch.sampled]
-    sums = np.bincount(turns, weights=values[batch.sampled], minlength=batch.num_turns)
+    offsets, sums = batch.token_offsets, np.zeros(batch.num_turns)
+    marks = np.arange(0, batch.num_tokens, _PIECE)
+    cuts = np.unique(np.append(np.searchsorted(offsets[:-1], marks), batch.num_turns))
+    for first, end in itertools.pairwise(cuts.tolist()):
+        piece = slice(offsets[first], offsets[end])
+        inside = batch.sampled[piece]
+        turns = np.repeat(np.arange(end - first), np.diff(offsets[first : end + 1]))
+        sums[first:end] = np.bincount(turns[inside], values[piece][inside], end - first)
     return sums / np.maximum(batch.sampled_per_turn(), 1)
 
 
