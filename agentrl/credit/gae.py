@@ -24,6 +24,8 @@ else the nearest value known, the one before the trajectory's last sampled token
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -39,6 +41,9 @@ from agentrl.trajectory import Signals
 
 FINAL_VALUE = "final_value"
 """The optional signal: the critic's value of the state each trajectory ended in."""
+
+_PIECE = 1 << 16
+"""Sampled tokens that are worked on at a time."""
 
 Mode = Literal["token", "turn", "dual_discount", "bi_level"]
 
@@ -131,6 +136,12 @@ class Gae:
 
     def _over_tokens(self, steps: _Steps) -> Floats:
         """Return advantages of the sampled tokens."""
+        values = np.empty(len(steps.values))
+        for part, piece in steps.pieces():
+            values[part] = self._over_tokens_at_once(piece)
+        return values
+
+    def _over_tokens_at_once(self, steps: _Steps) -> Floats:
         gamma = np.full(len(steps.values), self.gamma_token)
         trace = np.full(len(steps.values), self.lambda_token)
         beyond, rewards = np.zeros(len(steps.values)), np.zeros(len(steps.values))
@@ -171,6 +182,26 @@ class _Steps(NamedTuple):
     def turn_offsets(self) -> Ints:
         """Where trajectories begin and end among the kept turns."""
         return np.append(0, self.last + 1)
+
+    def pieces(self) -> Iterator[tuple[slice, _Steps]]:
+        """Yield whole trajectories that fit into the processor's cache, and where they stand."""
+        offsets = self.turn_offsets
+        starts = np.append(0, self.ends + 1)[offsets]
+        marks = np.searchsorted(starts[:-1], np.arange(0, len(self.values), _PIECE))
+        cuts = np.unique(np.append(marks, len(self.last)))
+        for first, end in itertools.pairwise(cuts.tolist()):
+            part = slice(int(starts[first]), int(starts[end]))
+            turns = slice(int(offsets[first]), int(offsets[end]))
+            piece = _Steps(
+                self.tokens[part],
+                self.values[part],
+                self.turns[turns],
+                self.ends[turns] - part.start,
+                self.rewards[turns],
+                self.last[first:end] - turns.start,
+                self.beyond[turns],
+            )
+            yield part, piece
 
     @classmethod
     def of(cls, method: Gae, batch: Batch, signals: Signals) -> _Steps:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from agentrl.batch import Batch
 from agentrl.credit import assign
 from agentrl.credit.gae import FINAL_VALUE, Gae
 from agentrl.errors import ConfigError, DataError
-from agentrl.trajectory import Outcome, Trajectory
+from agentrl.trajectory import Outcome, Trajectory, Turn
 
 Make = Callable[..., Trajectory]
 
@@ -262,3 +263,25 @@ def test_missing_values_name_the_trajectory(make_trajectory: Make) -> None:
 def test_senseless_parameters(parameters: dict) -> None:
     with pytest.raises(ConfigError, match="gae"):
         Gae(**parameters)
+
+
+@pytest.mark.parametrize("mode", ["token", "dual_discount", "bi_level"])
+def test_piece_by_piece(monkeypatch: pytest.MonkeyPatch, mode: Any) -> None:
+    rng = np.random.default_rng(0)
+
+    def turn() -> Turn:
+        read, said = (np.zeros(int(rng.integers(0, most)), np.int32) for most in (4, 5))
+        return Turn("o", "a", reward=float(rng.random()), prompt_ids=read, response_ids=said)
+
+    episodes = [
+        Trajectory(f"{i}", "g", "t", [turn() for _ in range(int(rng.integers(0, 6)))],
+                   Outcome.SUCCESS if i % 2 else Outcome.TRUNCATED_TURNS)
+        for i in range(20)
+    ]  # fmt: skip
+    batch = Batch.from_trajectories(episodes)
+    signals = {"value": rng.normal(size=batch.num_tokens)}
+    method = Gae(mode=mode, gamma_token=0.9, lambda_token=0.8, gamma_turn=0.7, lambda_turn=0.6)
+    whole = method(batch, None, signals)
+    for piece in (1, 3, 17):
+        monkeypatch.setattr("agentrl.credit.gae._PIECE", piece)
+        np.testing.assert_allclose(method(batch, None, signals), whole, atol=1e-12)
