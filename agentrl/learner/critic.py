@@ -57,6 +57,7 @@ class Critic:
             weights=config.weights,
             rank=config.lora_rank,
             alpha=config.lora_alpha,
+            recompute=learner.checkpoint_activations,
             seed=seed,
         )
         hidden = policy.base.config.get_text_config().hidden_size

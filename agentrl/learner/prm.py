@@ -65,6 +65,7 @@ class ProcessRewardModel:
             weights=config.weights,
             rank=config.lora_rank,
             alpha=config.lora_alpha,
+            recompute=learner.checkpoint_activations,
             seed=seed,
         )
         self._optimiser = torch.optim.AdamW(

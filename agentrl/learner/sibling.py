@@ -32,6 +32,7 @@ class Sibling:
         weights: Weights,
         rank: int,
         alpha: float,
+        recompute: bool,
         seed: int,
     ) -> None:
         """Start as the policy is now.
@@ -42,6 +43,7 @@ class Sibling:
             weights: A full copy, or adapters.
             rank: Of the adapters.
             alpha: Their scale's numerator.
+            recompute: Whether activations are computed again in the backward pass.
             seed: Seeds initial adapters.
 
         Raises:
@@ -53,9 +55,12 @@ class Sibling:
         self._shared = weights == "lora" and policy.is_lora
         self._model: Any = policy.model
         if not self._shared:
-            self._model = _copied(policy).requires_grad_(weights == "copy")
+            self._model = _copied(policy, recompute).requires_grad_(weights == "copy")
         if weights == "lora":
             self._adapt(rank, alpha, seed)
+        elif policy.base.dtype is not torch.float32:
+            # Steps as small as these would be rounded away in half precision.
+            self._model.float()
 
     @contextmanager
     def model(self) -> Iterator[Any]:
@@ -118,16 +123,19 @@ class Sibling:
                 self._model.set_adapter(active)
             else:
                 self._model = get_peft_model(self._model, settings, adapter_name=self.name)
-        self._model.eval()
 
 
-def _copied(policy: Policy) -> Any:
+def _copied(policy: Policy, recompute: bool) -> Any:
     """Return a plain copy of the policy's model, adapters merged in."""
-    if not policy.is_lora:
-        return copy.deepcopy(policy.model)
-    from transformers import AutoModelForCausalLM
+    if policy.is_lora:
+        from transformers import AutoModelForCausalLM
 
-    base = policy.base
-    model = AutoModelForCausalLM.from_config(base.config, dtype=base.dtype)
-    model.load_state_dict(policy.weights())
-    return model.to(policy.device).eval()
+        model = AutoModelForCausalLM.from_config(policy.base.config, dtype=policy.base.dtype)
+        model.load_state_dict(policy.weights())
+        model = model.to(policy.device)
+    else:
+        model = copy.deepcopy(policy.model)
+    if recompute:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    # transformers recomputes only in training mode; dropout is 0 in any mode.
+    return model.train(recompute)

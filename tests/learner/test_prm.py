@@ -197,3 +197,36 @@ def test_with_a_margin_returns_decide_and_without_one_success(policy: Policy, ba
     ]
     assert pairs == [4.0, 4.0]
     assert len(preference_pairs(priced)) == 2
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+@pytest.mark.parametrize("weights", ["copy", "lora"])
+def test_recomputed_activations_change_nothing(
+    kind: str, weights: str, model_dir: Path, batch: Batch
+) -> None:
+    learned = []
+    for recompute in (False, True):
+        policy = policies(model_dir)[kind]
+        config = LearnerConfig(checkpoint_activations=recompute)
+        Learner(policy, config, seed=0)
+        settings = PrmConfig.model_validate({"learning_rate": 1e-2, "weights": weights})
+        model = ProcessRewardModel(policy, settings, config, beta=BETA, seed=0)
+        with model._sibling.model() as inner:
+            assert inner.training == policy.base.training == recompute
+        for _ in range(3):
+            model.learn(batch, measured(model, policy, batch), temperature=1.0)
+        learned.append(measured(model, policy, batch)["prm_log_ratio"])
+    np.testing.assert_allclose(*learned, atol=1e-5)
+    assert np.abs(learned[0]).max() > 1e-3
+
+
+def test_a_copy_of_a_half_precision_policy_can_still_learn(model_dir: Path, batch: Batch) -> None:
+    with pytest.warns(UserWarning, match="bfloat16"):
+        policy = load_policy(PolicyConfig(model=str(model_dir), dtype="bfloat16"))
+    model = made(policy, learning_rate=1e-5)
+    before = [p.detach().clone() for p in model._sibling.parameters().values()]
+    model.learn(batch, measured(model, policy, batch), temperature=1.0)
+    after = list(model._sibling.parameters().values())
+    moved = [(a - b).abs().max() for a, b in zip(after, before, strict=True)]
+    assert all(p.dtype is torch.float32 for p in after)
+    assert min(float(m.detach()) for m in moved) > 0
