@@ -127,18 +127,17 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures of a world as Markdown."""
     horizon = next(iter(rows.values()))["horizon"]
     lines = [
-        f"| method | seeds | success after {horizon:,.0f} steps | minus `{HOST}` | "
-        f"mean success on the way | minus `{HOST}` | steps in all | success at the end |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| | success after {horizon:,.0f} steps | minus `{HOST}` | mean on the way | "
+        f"minus `{HOST}` | steps in all | seeds |",
+        "|---|---|---|---|---|---|---|",
     ]
     for method, row in rows.items():
         gains = ["", ""]
         if method != HOST:
             gains = [_signed(row[name]) for name in ("success_gain", "area_gain")]
         lines.append(
-            f"| `{method}` | {len(row['seeds'])} | {_interval(row['success'])} | {gains[0]} | "
-            f"{_interval(row['area'])} | {gains[1]} | {row['env_steps']['value']:,.0f} | "
-            f"{_interval(row['last'])} |"
+            f"| `{method}` | {_interval(row['success'])} | {gains[0]} | {_interval(row['area'])} | "
+            f"{gains[1]} | {row['env_steps']['value']:,.0f} | {len(row['seeds'])} |"
         )
     return "\n".join(lines)
 

@@ -79,9 +79,11 @@ def measure(arm: Arm, run: Path) -> dict[str, Any]:
     found = {}
     for update, model in policies.items():
         batch = Batch.from_jsonl(run / "trajectories" / f"update-{update:06d}.jsonl.zst")
-        figures = _entropies(batch, _signals(config, model, "empg", batch))
+        signals = _signals(config, model, "empg", batch)
+        figures = _entropies(batch, signals) | _against_host(batch, "empg", signals)
         if all(answer is not None for answer in batch.answers):
-            figures |= _gains(batch, _signals(config, model, "igpo", batch))
+            signals = _signals(config, model, "igpo", batch)
+            figures |= _gains(batch, signals) | _against_host(batch, "igpo", signals)
         found["start" if update == 1 else "end"] = figures
     return found
 
@@ -100,6 +102,17 @@ def _signals(config: Any, model: str, method: str, batch: Batch) -> Signals:
     for source in parts.sources:
         known |= source.measure(batch, known, temperature=config.sampling.temperature)
     return known
+
+
+def _against_host(batch: Batch, method: str, signals: Signals) -> dict[str, float]:
+    """Return how a method's values go with the host's, and how many of a success are negative."""
+    values, host = assign(batch, parse([HOST, method]), signals), assign(batch, parse([HOST]))
+    mixed = host != 0
+    won = mixed & batch.success[batch.trajectory_of_turn()]
+    return {
+        f"{method}_correlation": float(np.corrcoef(values[mixed], host[mixed])[0, 1]),
+        f"{method}_negative_in_successes": float((values[won] < 0).mean()),
+    }
 
 
 def _entropies(batch: Batch, signals: Signals) -> dict[str, Any]:
