@@ -18,7 +18,8 @@ CREDIT = {
     "oprl": "[grpo, oprl]",
     "igpo": "[grpo, igpo]",
 }
-# The published rate, 1e-6, is one for billions of weights, as the policy's is.
+# The published rate, 1e-6, is one for billions of weights. On stored batches 1e-4 ranked unseen
+# pairs as well as 5e-5 and better than the policy's own 2e-4, 5e-4 and 2e-3.
 SETTINGS = {"oprl": ("prm.learning_rate=1e-4",)}
 
 

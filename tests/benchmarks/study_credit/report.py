@@ -163,10 +163,12 @@ def draw(path: Path, results: Mapping[str, Sequence[Result]]) -> None:
                 axes.fill_between(
                     grid, middle - margin, middle + margin, color="#222222", alpha=0.12, linewidth=0
                 )
-        axes.set(title=world, xlabel="environment steps", ylabel="held-out success", ylim=(0, 1))
+        axes.set(
+            title=world, xlabel="environment steps", ylabel="held-out success", ylim=(0.2, 0.8)
+        )
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="upper left", frameon=False)
     figure.savefig(path)
 
 
