@@ -29,7 +29,7 @@ class PolicyConfig(Section):
     """The model that acts."""
 
     model: str = "tiny"
-    """`tiny` (shipped), a model directory, or a Hugging Face name."""
+    """`tiny` or `tiny-qa` (shipped), a model directory, or a Hugging Face name."""
     lora_rank: int = Field(0, ge=0)
     """Rank of LoRA adapters; 0 trains all weights."""
     lora_alpha: float = Field(16.0, gt=0)
