@@ -16,7 +16,6 @@ class EngineAnswerScorer:
     """The signal `answer_logprob` from an engine; a `SignalSource` whose `measure` is awaited."""
 
     provides: frozenset[str] = frozenset({"answer_logprob"})
-    requires: frozenset[str] = frozenset()
 
     def __init__(self, engine: Engine, write: Write) -> None:
         """Score the answers that `write` puts into blocks."""

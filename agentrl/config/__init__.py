@@ -18,6 +18,7 @@ from agentrl.config.learner import (
     EntropySmoothingConfig,
     LearnerConfig,
     PrmConfig,
+    SecondModelConfig,
 )
 from agentrl.config.section import Section
 from agentrl.config.sections import (
@@ -49,6 +50,7 @@ __all__ = [
     "PrmConfig",
     "RolloutConfig",
     "SamplingConfig",
+    "SecondModelConfig",
     "Section",
     "build_config",
     "build_section",

@@ -148,8 +148,8 @@ class AnswerConfig(Section):
     """Who computes it: the learner in one packed forward, or the engine, prefix by prefix."""
 
 
-class PrmConfig(Section):
-    """The implicit process reward model (signal `prm_log_ratio`)."""
+class SecondModelConfig(Section):
+    """What reward model and critic share."""
 
     weights: Literal["copy", "lora"] = "copy"
     """A full copy of the policy, or LoRA adapters on the same base weights."""
@@ -157,6 +157,15 @@ class PrmConfig(Section):
     """Rank of the adapters."""
     lora_alpha: float = Field(32.0, gt=0)
     """LoRA scale numerator."""
+    learning_rate: float = Field(1e-5, gt=0)
+    """Step size of AdamW, without weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients longer than this are scaled down to it."""
+
+
+class PrmConfig(SecondModelConfig):
+    """The implicit process reward model (signal `prm_log_ratio`)."""
+
     learning_rate: float = Field(1e-6, gt=0)
     """Step size of AdamW, without weight decay."""
     max_grad_norm: float = Field(10.0, gt=0)
@@ -169,19 +178,9 @@ class PrmConfig(Section):
     """Pair episodes whose returns differ by at least this; None: solved ones with the others."""
 
 
-class CriticConfig(Section):
-    """The critic (signal `value`)."""
+class CriticConfig(SecondModelConfig):
+    """The critic (signal `value`), with a value head on top."""
 
-    weights: Literal["copy", "lora"] = "copy"
-    """A full copy of the policy, or LoRA adapters on the same base weights; a value head on top."""
-    lora_rank: int = Field(16, ge=1)
-    """Rank of the adapters."""
-    lora_alpha: float = Field(32.0, gt=0)
-    """LoRA scale numerator."""
-    learning_rate: float = Field(1e-5, gt=0)
-    """Step size of AdamW, without weight decay."""
-    max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients longer than this are scaled down to it."""
     clip: float | None = Field(0.5, gt=0)
     """How far a value may move in one update before it earns nothing more; None: off."""
     epochs: int = Field(1, ge=1)

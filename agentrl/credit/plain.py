@@ -31,7 +31,7 @@ import msgspec
 from agentrl.batch import check_columns
 from agentrl.credit.lines import read_lines
 from agentrl.errors import DataError, did_you_mean
-from agentrl.storage.record import Number, TrajectoryRecord, TurnRecord, from_record
+from agentrl.storage.record import Number, TrajectoryFields, TurnRecord, from_record
 from agentrl.trajectory import Outcome, Trajectory
 
 
@@ -48,15 +48,15 @@ class PlainTurn(TurnRecord, omit_defaults=True, forbid_unknown_fields=True, kw_o
 
 
 class PlainTrajectory(
-    TrajectoryRecord, omit_defaults=True, forbid_unknown_fields=True, kw_only=True
+    TrajectoryFields, omit_defaults=True, forbid_unknown_fields=True, kw_only=True
 ):
     """A trajectory, its turns with signals."""
 
-    outcome: Number | bool | None = None  # type: ignore[assignment]
+    outcome: Number | bool | None = None
     success: bool | None = None
     truncated: bool | None = None
     final_value: float | None = None
-    turns: list[PlainTurn]  # type: ignore[assignment]
+    turns: list[PlainTurn]
 
 
 class PlainLine(msgspec.Struct, frozen=True):
@@ -121,8 +121,8 @@ def _read(line: bytes, number: int, path: Path) -> PlainLine:
 
 def _finished(record: PlainTrajectory, number: int, where: str) -> PlainLine:
     try:
-        _complete(record)
-        trajectory = from_record(record)
+        outcome = _complete(record)
+        trajectory = from_record(record, outcome, record.turns)
         check_columns(trajectory)
     except (ValueError, OverflowError, DataError) as error:
         raise DataError(f"{where}: {error}") from None
@@ -194,15 +194,18 @@ def _name(line: bytes) -> str:
     return f"trajectory {name!r}" if isinstance(name, str) else "the trajectory"
 
 
-def _complete(record: PlainTrajectory) -> None:
-    """Write down what is left out, and refuse what makes no sense; see the module's docstring."""
+def _complete(record: PlainTrajectory) -> float:
+    """Write down what is left out, refuse what makes no sense, and return the outcome.
+
+    See the module's docstring for what is left out.
+    """
     _check_numbers(record)
     for position, turn in enumerate(record.turns):
         _complete_tokens(turn, f"turn {position} of trajectory {record.id!r}")
     if record.ended is not None:
         _refuse_second_ending(record)
-        record.outcome = _outcome(record)
-        return
+        record.outcome = outcome = _outcome(record)
+        return outcome
     for position, turn in enumerate(record.turns):
         if turn.state_key is None:
             raise DataError(
@@ -216,6 +219,7 @@ def _complete(record: PlainTrajectory) -> None:
         last = record.turns[-1]
         last.reward = float(last.reward or 0.0) + (outcome - _paid(record))
     record.ended = _ending(record, outcome)
+    return outcome
 
 
 def _outcome(record: PlainTrajectory) -> float:

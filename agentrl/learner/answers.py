@@ -41,7 +41,6 @@ class AnswerScorer:
     """Gives the signal `answer_logprob`; a `SignalSource`."""
 
     provides: frozenset[str] = frozenset({"answer_logprob"})
-    requires: frozenset[str] = frozenset()
 
     def __init__(
         self,

@@ -15,16 +15,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from agentrl.batch import Batch, Bools
+from agentrl.batch import Batch, Bools, Floats
 from agentrl.config import CriticConfig, LearnerConfig
 from agentrl.credit.gae import Gae
 from agentrl.errors import CheckpointError
 from agentrl.learner.minibatches import minibatches
-from agentrl.learner.packing import Pack, decision_tokens, pack
+from agentrl.learner.packing import Pack, decision_tokens
 from agentrl.learner.policy import Policy
+from agentrl.learner.scoring import Scorer
 from agentrl.learner.sibling import Sibling
 from agentrl.trajectory import Signals
 
@@ -33,7 +33,6 @@ class Critic:
     """Gives `value`; see the module's docstring."""
 
     provides = frozenset({"value"})
-    requires: frozenset[str] = frozenset()
 
     def __init__(
         self, policy: Policy, config: CriticConfig, learner: LearnerConfig, *, gae: Gae, seed: int
@@ -51,21 +50,13 @@ class Critic:
         self._learner = learner
         self._gae = gae
         self._rng = np.random.default_rng(seed)
-        self._sibling = Sibling(
-            policy,
-            "critic",
-            weights=config.weights,
-            rank=config.lora_rank,
-            alpha=config.lora_alpha,
-            recompute=learner.checkpoint_activations,
-            seed=seed,
-        )
         hidden = policy.base.config.get_text_config().hidden_size
         self._head = torch.nn.Linear(hidden, 1, device=policy.device)
         torch.nn.init.zeros_(self._head.weight)
         torch.nn.init.zeros_(self._head.bias)
-        self._optimiser = torch.optim.AdamW(
-            self._parameters(), lr=config.learning_rate, weight_decay=0.0
+        self._scorer = Scorer(policy, learner, reference=None)
+        self._sibling = Sibling(
+            policy, "critic", config, learner, seed=seed, head=self._head.parameters()
         )
 
     @torch.no_grad()
@@ -73,7 +64,7 @@ class Critic:
         """Return the value before each sampled token, 0 at tokens that were read."""
         values = np.zeros(batch.num_tokens)
         with self._sibling.model() as model:
-            for rows in self._pack(batch, decision_tokens(batch, restricted=False)):
+            for rows in self._scorer.pack(batch, sampled_tokens(batch), restricted=False):
                 values[rows.tokens] = self._values(model, rows).cpu().numpy()
         return {"value": values}
 
@@ -85,7 +76,7 @@ class Critic:
             `critic/explained_variance` of the returns by the values from before.
         """
         targets, mask = self._gae.value_targets(batch, known)
-        mask = mask & decision_tokens(batch, restricted=False)
+        mask = mask & sampled_tokens(batch)
         old = known["value"]
         losses, norms = [], []
         for part in minibatches(batch, self.config.epochs, self.config.minibatches, self._rng):
@@ -103,10 +94,8 @@ class Critic:
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimiser and random stream; tensors are the live ones."""
-        return {
-            "weights": {n: p.detach() for n, p in self._sibling.parameters().items()},
+        return self._sibling.state_dict() | {
             "head": {n: p.detach() for n, p in self._head.named_parameters()},
-            "optimiser": self._optimiser.state_dict(),
             "generator": json.dumps(self._rng.bit_generator.state),
         }
 
@@ -116,40 +105,31 @@ class Critic:
         Raises:
             CheckpointError: It belongs to another model.
         """
-        self._sibling.load_weights(state["weights"])
         if state["head"]["weight"].shape != self._head.weight.shape:
             raise CheckpointError("the saved value head is of another model; start a new run")
+        self._sibling.load_state_dict(state)
         self._head.load_state_dict(state["head"])
-        self._optimiser.load_state_dict(state["optimiser"])
         self._rng.bit_generator.state = json.loads(state["generator"])
 
-    def _parameters(self) -> list[torch.nn.Parameter]:
-        return [*self._sibling.parameters().values(), *self._head.parameters()]
-
     def _step(
-        self, batch: Batch, chosen: Bools, targets: npt.NDArray[Any], old: npt.NDArray[Any]
+        self, batch: Batch, chosen: Bools, targets: Floats, old: Floats
     ) -> tuple[float, float]:
         """Take one optimiser step; return the loss and the length of the gradient."""
-        total, count = 0.0, int(chosen.sum())
+        total, count, gather = 0.0, int(chosen.sum()), self._scorer.gather
         with self._sibling.model() as model:
-            for rows in self._pack(batch, chosen):
+            for rows in self._scorer.pack(batch, chosen, restricted=False):
                 values = self._values(model, rows)
-                goal, before = self._tensor(targets[rows.tokens]), self._tensor(old[rows.tokens])
-                loss = value_loss(values, before, goal, self.config.clip).sum() / count
-                loss.backward()  # type: ignore[no-untyped-call]
+                losses = value_loss(
+                    values, gather(old, rows), gather(targets, rows), self.config.clip
+                )
+                loss = losses.sum() / count
+                torch.autograd.backward(loss)
                 total += float(loss.detach())
-        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters(), self.config.max_grad_norm))
-        if np.isfinite(norm):
-            self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        return total, norm
-
-    def _pack(self, batch: Batch, wanted: Bools) -> list[Pack]:
-        return pack(batch, wanted, pack_tokens=self._learner.pack_tokens, restricted=False)
+        return total, self._sibling.descend()
 
     def _values(self, model: Any, rows: Pack) -> torch.Tensor:
         """Return the value before each wanted token of a pack, shape [wanted]."""
-        device = self._sibling.device
+        device = self._head.weight.device
         ids = torch.from_numpy(rows.ids).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._learner.autocast):
             hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
@@ -158,8 +138,10 @@ class Critic:
         values: torch.Tensor = self._head(hidden.float())[:, 0]
         return values
 
-    def _tensor(self, values: npt.NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(self._sibling.device)
+
+def sampled_tokens(batch: Batch) -> Bools:
+    """Return the tokens that have a value: sampled, with something before them; shape [tokens]."""
+    return decision_tokens(batch, restricted=False)
 
 
 def value_loss(
@@ -180,7 +162,7 @@ def value_loss(
     return 0.5 * losses
 
 
-def _explained(targets: npt.NDArray[Any], values: npt.NDArray[Any]) -> float:
+def _explained(targets: Floats, values: Floats) -> float:
     """Return 1 - var(targets - values) / var(targets); 0 where the targets do not vary."""
     variance = float(np.var(targets)) if len(targets) else 0.0
     return 1.0 - float(np.var(targets - values)) / variance if variance > 1e-12 else 0.0

@@ -326,7 +326,7 @@ class Learner:
             packs = self._scorer.pack(batch, plan.needed, restricted)
             for rows in packs:
                 scores = self._scorer.score(rows, temperature, entropy_gradient=entropy_gradient)
-                objective(scores, rows, plan).backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(objective(scores, rows, plan))
                 forwarded += rows.ids.size
             if packs:
                 norm, stepped = self._descend(rate)

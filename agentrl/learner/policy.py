@@ -47,7 +47,8 @@ class Policy:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
+        device: torch.device = next(iter(self.model.parameters())).device
+        return device
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """Return the parameters that training changes, by name."""
@@ -211,18 +212,29 @@ def _load_model(source: Path | str, dtype: torch.dtype) -> Any:
     return model
 
 
-def _with_lora(model: Any, config: PolicyConfig, seed: int) -> Any:
+def lora_settings(rank: int, alpha: float, asked_by: str) -> Any:
+    """Return peft's settings of adapters on all linear layers.
+
+    Raises:
+        MissingExtraError: peft is not installed; names the setting that asked for it.
+    """
     try:
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig
     except ImportError:
-        raise MissingExtraError("peft", "lora", "policy.lora_rank") from None
-    settings = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
+        raise MissingExtraError("peft", "lora", asked_by) from None
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
         target_modules="all-linear",
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
+
+
+def _with_lora(model: Any, config: PolicyConfig, seed: int) -> Any:
+    settings = lora_settings(config.lora_rank, config.lora_alpha, "policy.lora_rank")
+    from peft import get_peft_model
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, settings).eval()

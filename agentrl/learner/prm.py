@@ -20,10 +20,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from agentrl.batch import Batch, Bools, Floats, Ints
+from agentrl.batch import Batch, Floats, Ints
 from agentrl.config import LearnerConfig, PrmConfig
 from agentrl.credit.preferences import (
     preference_accuracy,
@@ -31,9 +30,10 @@ from agentrl.credit.preferences import (
     preference_pairs,
     trajectory_scores,
 )
-from agentrl.learner.logprobs import score
-from agentrl.learner.packing import Pack, decision_tokens, pack
+from agentrl.learner.losses import turn_sums
+from agentrl.learner.packing import Pack, decision_tokens
 from agentrl.learner.policy import Policy
+from agentrl.learner.scoring import Scorer
 from agentrl.learner.sibling import Sibling
 from agentrl.trajectory import Signals
 
@@ -42,7 +42,6 @@ class ProcessRewardModel:
     """Gives `prm_log_ratio`; see the module's docstring."""
 
     provides = frozenset({"prm_log_ratio"})
-    requires = frozenset({"old_logprob"})
 
     def __init__(
         self, policy: Policy, config: PrmConfig, learner: LearnerConfig, *, beta: float, seed: int
@@ -58,19 +57,8 @@ class ProcessRewardModel:
         """
         self.config = config
         self.beta = beta
-        self._learner = learner
-        self._sibling = Sibling(
-            policy,
-            "prm",
-            weights=config.weights,
-            rank=config.lora_rank,
-            alpha=config.lora_alpha,
-            recompute=learner.checkpoint_activations,
-            seed=seed,
-        )
-        self._optimiser = torch.optim.AdamW(
-            self._sibling.parameters().values(), lr=config.learning_rate, weight_decay=0.0
-        )
+        self._scorer = Scorer(policy, learner, reference=None)
+        self._sibling = Sibling(policy, "prm", config, learner, seed=seed)
 
     @torch.no_grad()
     def measure(self, batch: Batch, known: Signals, *, temperature: float) -> Signals:
@@ -78,11 +66,10 @@ class ProcessRewardModel:
         wanted = decision_tokens(batch)
         logprobs = np.zeros(batch.num_tokens)
         with self._sibling.model() as model:
-            for rows in self._pack(batch, wanted):
-                logprobs[rows.tokens] = self._score(model, rows, temperature).cpu().numpy()
+            for rows in self._scorer.pack(batch, wanted):
+                logprobs[rows.tokens] = self._logprobs(model, rows, temperature).cpu().numpy()
         ratios = np.where(wanted, logprobs - known["old_logprob"], 0.0)
-        turns = batch.turn_of_token()
-        return {"prm_log_ratio": np.bincount(turns, ratios, batch.num_turns).astype(np.float64)}
+        return {"prm_log_ratio": turn_sums(batch, ratios)}
 
     def learn(self, batch: Batch, known: Signals, *, temperature: float) -> dict[str, float]:
         """Take one step of the trajectory preference loss.
@@ -105,8 +92,7 @@ class ProcessRewardModel:
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser; tensors are the live ones."""
-        weights = {n: p.detach() for n, p in self._sibling.parameters().items()}
-        return {"weights": weights, "optimiser": self._optimiser.state_dict()}
+        return self._sibling.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state.
@@ -114,8 +100,7 @@ class ProcessRewardModel:
         Raises:
             CheckpointError: It belongs to another model.
         """
-        self._sibling.load_weights(state["weights"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._sibling.load_state_dict(state)
 
     def _pairs(self, batch: Batch) -> Ints:
         """Return better and worse episodes; whether one was solved no reward transform changes."""
@@ -132,24 +117,11 @@ class ProcessRewardModel:
 
     def _step(self, batch: Batch, weights: Floats, temperature: float) -> float:
         """Accumulate sum_i c_i Q_i over packs, step, and return the length of the gradient."""
-        parameters = list(self._sibling.parameters().values())
         with self._sibling.model() as model:
-            for rows in self._pack(batch, decision_tokens(batch) & (weights != 0)):
-                logprobs = self._score(model, rows, temperature)
-                (self._tensor(weights[rows.tokens]) * logprobs).sum().backward()  # type: ignore[no-untyped-call]
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm))
-        if np.isfinite(norm):
-            self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        return norm
+            for rows in self._scorer.pack(batch, decision_tokens(batch) & (weights != 0)):
+                logprobs = self._logprobs(model, rows, temperature)
+                torch.autograd.backward((self._scorer.gather(weights, rows) * logprobs).sum())
+        return self._sibling.descend()
 
-    def _pack(self, batch: Batch, wanted: Bools) -> list[Pack]:
-        return pack(batch, wanted, pack_tokens=self._learner.pack_tokens)
-
-    def _score(self, model: Any, rows: Pack, temperature: float) -> torch.Tensor:
-        enabled = self._learner.autocast
-        with torch.autocast(self._sibling.device.type, torch.bfloat16, enabled=enabled):
-            return score(model, rows, temperature=temperature, entropy=False).logprobs
-
-    def _tensor(self, values: npt.NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(self._sibling.device)
+    def _logprobs(self, model: Any, rows: Pack, temperature: float) -> torch.Tensor:
+        return self._scorer.score(rows, temperature, entropy=False, model=model).logprobs

@@ -9,16 +9,16 @@ weights, which saves gradients and optimiser state.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from agentrl.errors import CheckpointError, MissingExtraError
-from agentrl.learner.policy import Policy
-
-Weights = Literal["copy", "lora"]
+from agentrl.config import LearnerConfig, SecondModelConfig
+from agentrl.errors import CheckpointError
+from agentrl.learner.policy import Policy, lora_settings
 
 
 class Sibling:
@@ -28,39 +28,39 @@ class Sibling:
         self,
         policy: Policy,
         name: str,
+        config: SecondModelConfig,
+        learner: LearnerConfig,
         *,
-        weights: Weights,
-        rank: int,
-        alpha: float,
-        recompute: bool,
         seed: int,
+        head: Iterable[torch.nn.Parameter] = (),
     ) -> None:
         """Start as the policy is now.
 
         Args:
             policy: What it starts as.
-            name: Names the adapters and error messages.
-            weights: A full copy, or adapters.
-            rank: Of the adapters.
-            alpha: Their scale's numerator.
-            recompute: Whether activations are computed again in the backward pass.
+            name: Names the adapters, the configuration's section and error messages.
+            config: Says whether it is a copy or adapters, and how fast it learns.
+            learner: Says whether activations are computed again in the backward pass.
             seed: Seeds initial adapters.
+            head: Parameters on top, which learn with it.
 
         Raises:
             MissingExtraError: Adapters are asked for and peft is not installed.
         """
         self.name = name
-        self.device = policy.device
-        self._policy = policy
-        self._shared = weights == "lora" and policy.is_lora
+        self._config = config
+        self._shared = config.weights == "lora" and policy.is_lora
         self._model: Any = policy.model
         if not self._shared:
-            self._model = _copied(policy, recompute).requires_grad_(weights == "copy")
-        if weights == "lora":
-            self._adapt(rank, alpha, seed)
+            copied = _copied(policy, learner.checkpoint_activations)
+            self._model = copied.requires_grad_(config.weights == "copy")
+        if config.weights == "lora":
+            self._adapt(seed)
         elif policy.base.dtype is not torch.float32:
             # Steps as small as these would be rounded away in half precision.
             self._model.float()
+        self._trained = [*self.parameters().values(), *head]
+        self.optimiser = torch.optim.AdamW(self._trained, lr=config.learning_rate, weight_decay=0.0)
 
     @contextmanager
     def model(self) -> Iterator[Any]:
@@ -83,13 +83,26 @@ class Sibling:
             return {n: p for n, p in named if f".{self.name}." in n}
         return {n: p for n, p in named if p.requires_grad}
 
-    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Take over saved parameters.
+    def descend(self) -> float:
+        """Clip gradients, step, and return their length; one that is not finite is dropped."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self._trained, self._config.max_grad_norm))
+        if math.isfinite(norm):
+            self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights and optimiser; tensors are the live ones."""
+        weights = {name: p.detach() for name, p in self.parameters().items()}
+        return {"weights": weights, "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
 
         Raises:
-            CheckpointError: They belong to another model.
+            CheckpointError: It belongs to another model.
         """
-        own = self.parameters()
+        own, weights = self.parameters(), state["weights"]
         fits = own.keys() == weights.keys() and all(
             own[name].shape == tensor.shape for name, tensor in weights.items()
         )
@@ -101,28 +114,22 @@ class Sibling:
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(weights[name])
+        self.optimiser.load_state_dict(state["optimiser"])
 
-    def _adapt(self, rank: int, alpha: float, seed: int) -> None:
-        try:
-            from peft import LoraConfig, get_peft_model
-        except ImportError:
-            raise MissingExtraError("peft", "lora", f"{self.name}.weights=lora") from None
-        settings = LoraConfig(
-            r=rank,
-            lora_alpha=alpha,
-            target_modules="all-linear",
-            lora_dropout=0.0,
-            task_type="CAUSAL_LM",
-        )
+    def _adapt(self, seed: int) -> None:
+        rank, alpha = self._config.lora_rank, self._config.lora_alpha
+        settings = lora_settings(rank, alpha, f"{self.name}.weights=lora")
+        from peft import get_peft_model
+
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            if self._shared:
-                active = self._model.active_adapter
-                self._model.add_adapter(self.name, settings)
-                # Only the active adapter asks for gradients: here, the policy's own.
-                self._model.set_adapter(active)
-            else:
+            if not self._shared:
                 self._model = get_peft_model(self._model, settings, adapter_name=self.name)
+                return
+            active = self._model.active_adapter
+            self._model.add_adapter(self.name, settings)
+            # Only the active adapter asks for gradients: here, the policy's own.
+            self._model.set_adapter(active)
 
 
 def _copied(policy: Policy, recompute: bool) -> Any:

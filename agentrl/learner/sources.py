@@ -1,7 +1,7 @@
 """Where signals come from that credit methods ask for beyond the batch.
 
-Between rollout and credit the trainer asks each source that some method needs, once, in order of
-what they require of each other; a source that is itself trained learns after credit was assigned.
+Between rollout and credit the trainer asks each source that some method needs, once; a source that
+is itself trained learns after credit was assigned.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ class SignalSource(Protocol):
     def provides(self) -> frozenset[str]:
         """The signals it can give, by the names in `agentrl.credit.base.SIGNALS`."""
 
-    @property
-    def requires(self) -> frozenset[str]:
-        """The signals that must be known before."""
-
     def measure(
         self, batch: Batch, known: Signals, *, temperature: float
     ) -> Signals | Awaitable[Signals]:
@@ -32,7 +28,7 @@ class SignalSource(Protocol):
 
         Args:
             batch: Whole groups of trajectories.
-            known: At least what it `requires`.
+            known: What the sources before it gave.
             temperature: What the batch was sampled at.
         """
         ...
@@ -57,8 +53,6 @@ class TrainedSource(Protocol):
 
 class LearnerSource:
     """What the learner itself can measure in one pass: the wanted ones of its `SIGNALS`."""
-
-    requires: frozenset[str] = frozenset()
 
     def __init__(self, learner: Learner, names: frozenset[str]) -> None:
         """Measure these names on each batch."""

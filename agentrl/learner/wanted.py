@@ -38,7 +38,7 @@ def wanted_signals(
     if config.learner.kl == "reward":
         names |= {"old_logprob", "ref_logprob"}
     if "prm_log_ratio" in names:
-        names |= ProcessRewardModel.requires
+        names.add("old_logprob")
     return frozenset(names)
 
 

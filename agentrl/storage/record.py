@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -68,12 +68,11 @@ class TurnRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     finish_reason: str = "stop"
 
 
-class TrajectoryRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A trajectory in a file."""
+class TrajectoryFields(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What every form of a trajectory in a file has, besides its outcome and turns."""
 
     group: str
     id: str
-    outcome: Number | bool
     ended: Outcome | None = None
     task_id: str | None = None
     observation: str = ""
@@ -85,6 +84,12 @@ class TrajectoryRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     answer: str | None = None
     error: str | None = None
     metrics: dict[str, Number] = {}
+
+
+class TrajectoryRecord(TrajectoryFields, omit_defaults=True, kw_only=True):
+    """A trajectory in a file."""
+
+    outcome: Number | bool
     turns: list[TurnRecord]
 
 
@@ -114,7 +119,8 @@ def decode(line: bytes) -> Trajectory:
         DataError: It is, but not of a trajectory; says what is wrong.
     """
     try:
-        trajectory = from_record(_parse(line))
+        record = _parse(line)
+        trajectory = from_record(record, float(record.outcome), record.turns)
     except (ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"not a trajectory: {error}") from None
     check_columns(trajectory)
@@ -177,14 +183,15 @@ def _turn_record(turn: Turn, returned: str) -> TurnRecord:
     )
 
 
-def from_record(record: TrajectoryRecord) -> Trajectory:
-    """Return the trajectory that a record in a file describes."""
-    outcome = float(record.outcome)
+def from_record(
+    record: TrajectoryFields, outcome: float, records: Sequence[TurnRecord]
+) -> Trajectory:
+    """Return the trajectory that a record in a file describes, with its outcome and turns."""
     if record.ended is None:
-        _pay_last_turn(record.turns, outcome)
+        _pay_last_turn(records, outcome)
     # What a turn acted on is what the action before it returned.
-    acted_on = [record.observation, *(turn.observation for turn in record.turns)]
-    turns = [_turn(turn, seen) for turn, seen in zip(record.turns, acted_on, strict=False)]
+    acted_on = [record.observation, *(turn.observation for turn in records)]
+    turns = [_turn(turn, seen) for turn, seen in zip(records, acted_on, strict=False)]
     total = float(sum(turn.reward for turn in turns))
     ended = record.ended or (Outcome.SUCCESS if outcome > 0 else Outcome.FAILURE)
     return Trajectory(
@@ -240,7 +247,7 @@ def _response(record: TurnRecord) -> tuple[npt.NDArray[np.int32], npt.NDArray[np
     return ids, np.array(record.logprobs, np.float32)
 
 
-def _pay_last_turn(turns: list[TurnRecord], outcome: float) -> None:
+def _pay_last_turn(turns: Sequence[TurnRecord], outcome: float) -> None:
     if turns and not any(turn.reward for turn in turns):
         turns[-1].reward = outcome
 

@@ -113,10 +113,11 @@ def test_who_says_how_an_answer_is_written() -> None:
     assert answer_template(None, "answer[{answer}]", Plain()) == "answer[{answer}]"
     assert answer_template(None, "say {answer}", React()).endswith("\nAction: say {answer}")
     assert answer_template(PAPER, "answer[{answer}]", Xml()) == PAPER
+    cannot_write: Any = object()
     with pytest.raises(ConfigError, match=r"set answer\.template"):
         answer_template(None, None, Plain())
     with pytest.raises(ConfigError, match="cannot write actions"):
-        answer_template(None, "answer[{answer}]", object())  # type: ignore[arg-type]
+        answer_template(None, "answer[{answer}]", cannot_write)
     with pytest.raises(ConfigError, match="restrict=number"):
         answer_template(None, "answer[{answer}]", Choice(restrict=True, numbered=True))
 

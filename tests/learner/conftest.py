@@ -109,3 +109,24 @@ def random_batch(
 @pytest.fixture
 def make_batch() -> Callable[..., Batch]:
     return random_batch
+
+
+@pytest.fixture
+def two_trajectories() -> Batch:
+    """3 and 1 sampled tokens, in turns of prompt 1."""
+
+    def turn(sampled: int) -> Turn:
+        return Turn(
+            "",
+            "",
+            prompt_ids=np.zeros(1, np.int32),
+            response_ids=np.ones(sampled, np.int32),
+            logprobs=np.zeros(sampled, np.float32),
+        )
+
+    return Batch.from_trajectories(
+        [
+            Trajectory("a", "g", "t", [turn(2), turn(1)], Outcome.SUCCESS),
+            Trajectory("b", "g", "t", [turn(1)], Outcome.FAILURE),
+        ]
+    )

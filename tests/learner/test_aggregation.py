@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,27 +18,6 @@ from agentrl.learner.aggregation import (
     turn_average_weights,
     whole_sequences,
 )
-from agentrl.trajectory import Outcome, Trajectory, Turn
-
-
-def two_trajectories() -> Batch:
-    """3 and 1 sampled tokens, in turns of prompt 1."""
-
-    def turn(sampled: int) -> Turn:
-        return Turn(
-            "",
-            "",
-            prompt_ids=np.zeros(1, np.int32),
-            response_ids=np.ones(sampled, np.int32),
-            logprobs=np.zeros(sampled, np.float32),
-        )
-
-    return Batch.from_trajectories(
-        [
-            Trajectory("a", "g", "t", [turn(2), turn(1)], Outcome.SUCCESS),
-            Trajectory("b", "g", "t", [turn(1)], Outcome.FAILURE),
-        ]
-    )
 
 
 @pytest.mark.parametrize(
@@ -49,23 +29,23 @@ def two_trajectories() -> Batch:
         ("seq-mean-token-sum-norm", [1 / 20, 1 / 20, 1 / 20, 1 / 20]),
     ],
 )
-def test_aggregation_modes(mode: str, weights: list[float]) -> None:
-    batch = two_trajectories()
+def test_aggregation_modes(mode: str, weights: list[float], two_trajectories: Batch) -> None:
+    batch = two_trajectories
     found = aggregation_weights(batch, batch.sampled, mode, norm_length=10)
     np.testing.assert_allclose(found[batch.sampled], weights, rtol=1e-6)
     assert not found[~batch.sampled].any()
 
 
-def test_a_trajectory_without_counted_tokens_is_not_a_sequence() -> None:
-    batch = two_trajectories()
+def test_a_trajectory_without_counted_tokens_is_not_a_sequence(two_trajectories: Batch) -> None:
+    batch = two_trajectories
     counted = batch.sampled.copy()
     counted[-1] = False
     found = aggregation_weights(batch, counted, "seq-mean-token-mean", norm_length=1)
     np.testing.assert_allclose(found[counted], [1 / 3] * 3, rtol=1e-6)
 
 
-def test_sequences_can_be_other_than_trajectories() -> None:
-    batch = two_trajectories()
+def test_sequences_can_be_other_than_trajectories(two_trajectories: Batch) -> None:
+    batch = two_trajectories
     turns = batch.turn_of_token()
     found = aggregation_weights(
         batch, batch.sampled, "seq-mean-token-mean", norm_length=1, sequences=turns
@@ -73,8 +53,8 @@ def test_sequences_can_be_other_than_trajectories() -> None:
     np.testing.assert_allclose(found[batch.sampled], [1 / 6, 1 / 6, 1 / 3, 1 / 3], rtol=1e-6)
 
 
-def test_average_over_tokens_then_turns_then_trajectories() -> None:
-    batch = two_trajectories()
+def test_average_over_tokens_then_turns_then_trajectories(two_trajectories: Batch) -> None:
+    batch = two_trajectories
     found = turn_average_weights(batch, batch.sampled)
     np.testing.assert_allclose(found[batch.sampled], [1 / 8, 1 / 8, 1 / 4, 1 / 2], rtol=1e-6)
     assert not found[~batch.sampled].any()
@@ -110,10 +90,8 @@ def test_reductions_over_sequences() -> None:
     assert lengths.tolist() == [2, 1, 3]
     assert run_lengths(labels[:0]).tolist() == []
     values = torch.tensor([1.0, 3.0, 5.0, -1.0, 0.0, 4.0])
-    found = {
-        kind: over_sequences(values, torch.from_numpy(lengths), kind).tolist()  # type: ignore[arg-type]
-        for kind in ("sum", "mean", "min", "max")
-    }
+    kinds: tuple[Literal["sum", "mean", "min", "max"], ...] = ("sum", "mean", "min", "max")
+    found = {k: over_sequences(values, torch.from_numpy(lengths), k).tolist() for k in kinds}
     assert found["sum"] == [4, 4, 5, 3, 3, 3]
     assert found["mean"] == [2, 2, 5, 1, 1, 1]
     assert found["min"] == [1, 1, 5, -1, -1, -1]

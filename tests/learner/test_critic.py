@@ -12,7 +12,7 @@ import torch
 
 from agentrl.batch import Batch
 from agentrl.config import CriticConfig, LearnerConfig, PolicyConfig
-from agentrl.credit.gae import Gae
+from agentrl.credit.gae import Gae, Mode
 from agentrl.errors import CheckpointError
 from agentrl.learner.critic import Critic, value_loss
 from agentrl.learner.policy import Policy, load_policy
@@ -23,10 +23,10 @@ def batch(make_batch: Callable[..., Batch]) -> Batch:
     return make_batch(6, seed=3)
 
 
-def made(policy: Policy, mode: str = "token", **settings: object) -> Critic:
+def made(policy: Policy, mode: Mode = "token", **settings: object) -> Critic:
     config = CriticConfig.model_validate({"learning_rate": 1e-2, "clip": None, **settings})
     learner = LearnerConfig(pack_tokens=64)
-    return Critic(policy, config, learner, gae=Gae(mode=mode), seed=0)  # type: ignore[arg-type]
+    return Critic(policy, config, learner, gae=Gae(mode=mode), seed=0)
 
 
 def test_values_begin_at_zero_so_advantages_are_plain_returns(policy: Policy, batch: Batch) -> None:

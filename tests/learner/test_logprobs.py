@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -238,7 +239,13 @@ def test_no_tensor_over_tokens_and_vocabulary_is_ever_made(
     largest = 0
 
     class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, arguments=(), named=None):  # type: ignore[no-untyped-def]
+        def __torch_dispatch__(
+            self,
+            function: Callable[..., Any],
+            types: Iterable[type],
+            arguments: tuple[Any, ...] = (),
+            named: dict[str, Any] | None = None,
+        ) -> Any:
             nonlocal largest
             result = function(*arguments, **(named or {}))
             is_over_vocabulary = getattr(result, "shape", ())[-1:] == (vocabulary,)

@@ -18,7 +18,6 @@ from agentrl.learner.losses import (
     ppo_clip,
     turn_sums,
 )
-from agentrl.trajectory import Outcome, Trajectory, Turn
 
 
 def clip(ratio: float, advantage: float, *, high: float = 0.2, dual: float | None = 3.0) -> tuple:
@@ -177,28 +176,8 @@ def test_kl_cov_holds_picked_tokens_and_clips_none() -> None:
     torch.testing.assert_close(logprobs.grad, torch.tensor([-2.0 + 0.5, -2.0, -0.5 - 0.5]))
 
 
-def two_trajectories() -> Batch:
-    """3 and 1 sampled tokens, in turns of prompt 1."""
-
-    def turn(sampled: int) -> Turn:
-        return Turn(
-            "",
-            "",
-            prompt_ids=np.zeros(1, np.int32),
-            response_ids=np.ones(sampled, np.int32),
-            logprobs=np.zeros(sampled, np.float32),
-        )
-
-    return Batch.from_trajectories(
-        [
-            Trajectory("a", "g", "t", [turn(2), turn(1)], Outcome.SUCCESS),
-            Trajectory("b", "g", "t", [turn(1)], Outcome.FAILURE),
-        ]
-    )
-
-
-def test_kl_rewards_and_turn_sums() -> None:
-    batch = two_trajectories()
+def test_kl_rewards_and_turn_sums(two_trajectories: Batch) -> None:
+    batch = two_trajectories
     old, reference = np.zeros(batch.num_tokens), np.zeros(batch.num_tokens)
     old[batch.sampled] = [-1.0, -2.0, -3.0, -4.0]
     reference[batch.sampled] = [-1.5, -2.0, -1.0, -5.0]

@@ -84,7 +84,9 @@ def test_it_starts_as_the_policy_and_learns_apart_from_it(
     assert all(p.grad is None for p in policy.model.parameters())
 
 
-def test_the_gradient_is_that_of_the_whole_loss(policy: Policy, batch: Batch) -> None:
+def test_the_gradient_is_that_of_the_whole_loss(
+    policy: Policy, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = made(policy, pack_tokens=16)
     known = measured(model, policy, batch)
     # Weights that differ from the policy's, so that the pairs' slopes differ, too.
@@ -93,9 +95,12 @@ def test_the_gradient_is_that_of_the_whole_loss(policy: Policy, batch: Batch) ->
     known = measured(model, policy, batch)
     expected = _whole_gradient(copy.deepcopy(model._sibling._model), batch, known)
     kept: list[torch.Tensor] = []
-    model._optimiser.step = lambda: kept.extend(  # type: ignore[assignment]
-        p.grad.clone() for p in model._sibling.parameters().values() if p.grad is not None
-    )
+
+    def keep() -> None:
+        parameters = model._sibling.parameters().values()
+        kept.extend(p.grad.clone() for p in parameters if p.grad is not None)
+
+    monkeypatch.setattr(model._sibling.optimiser, "step", keep)
     model.config = model.config.model_copy(update={"max_grad_norm": 1e9})
     model.learn(batch, known, temperature=1.0)
     assert len(kept) == len(expected)

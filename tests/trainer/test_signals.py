@@ -10,6 +10,7 @@ import pytest
 
 from agentrl.config import Config, build_config
 from agentrl.errors import CheckpointError, ConfigError
+from agentrl.learner.prm import ProcessRewardModel
 from agentrl.monitor.metrics import read_metrics
 from agentrl.parts import build_parts
 from agentrl.run import RunDirectory
@@ -51,7 +52,9 @@ def test_only_what_is_needed_is_there(tree: dict[str, Any]) -> None:
     assert source.provides == {"entropy"}
     names = [s.provides for s in build_parts(configured(tree, LISTS["oprl"])).sources]
     assert names == [{"old_logprob"}, {"prm_log_ratio"}]
-    assert build_parts(configured(tree, LISTS["oprl"])).sources[1].beta == 0.1  # type: ignore[attr-defined]
+    reward_model = build_parts(configured(tree, LISTS["oprl"])).sources[1]
+    assert isinstance(reward_model, ProcessRewardModel)
+    assert reward_model.beta == 0.1
 
 
 def test_the_reward_model_learns_which_episodes_are_better(
