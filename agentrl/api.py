@@ -76,8 +76,8 @@ def train(run: str | Path | None = None, **settings: Any) -> Run:
     from agentrl.trainer import train as fit
 
     config = build_config(settings, source="agentrl.train")
-    parts = build_parts(config)
     path = Path(run) if run is not None else default_run_directory(config)
+    parts = build_parts(config, path)
     directory = RunDirectory.create(path, config)
     if not fit(config, directory, parts):
         raise AgentRLError(f"the run was interrupted; go on with: agentrl resume {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agentrl import credit, registry
@@ -59,8 +60,12 @@ class Parts:
         await self.engine.close()
 
 
-def build_parts(config: Config) -> Parts:
-    """Build every part of a training run; nothing is started.
+def build_parts(config: Config, folder: Path | None = None) -> Parts:
+    """Build every part of a training run; of them only a server that the engine owns is started.
+
+    Args:
+        config: What to build.
+        folder: The run's directory, where such a server logs; None: a temporary file.
 
     Raises:
         HeldOutError: `env.split` is held out.
@@ -84,7 +89,7 @@ def build_parts(config: Config) -> Parts:
         total_steps=steps,
         reference=True if "ref_logprob" in names else None,
     )
-    engine = build_engine(config.engine, policy)
+    engine = build_engine(config.engine, policy, folder)
     dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
     collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
     sources = build_sources(names, config, methods, learner)
@@ -95,11 +100,23 @@ def build_parts(config: Config) -> Parts:
     )
 
 
-def build_engine(config: EngineConfig, policy: Policy) -> Engine:
-    """Return the engine that serves a policy: on its live weights, or on a copy with LoRA."""
+def build_engine(config: EngineConfig, policy: Policy, folder: Path | None = None) -> Engine:
+    """Return the engine that serves a policy: on its live weights, or on a copy.
+
+    Args:
+        config: Which engine.
+        policy: With LoRA, and where the engine is in another process, its directory is served.
+        folder: Where such an engine logs; None: a temporary file.
+    """
     factory: Any = registry.load("engines", config.name)
-    model = policy.path if policy.is_lora else policy.model
-    engine: Engine = factory(model, max_batch=config.max_batch, **config.options)
+    options = dict(config.options)
+    is_elsewhere = getattr(factory, "takes_directory", False)
+    if is_elsewhere:
+        options.setdefault("dtype", str(policy.base.dtype).removeprefix("torch."))
+        if folder is not None:
+            options.setdefault("log", folder / f"{config.name}.log")
+    model = policy.path if policy.is_lora or is_elsewhere else policy.model
+    engine: Engine = factory(model, max_batch=config.max_batch, **options)
     return engine
 
 

@@ -52,7 +52,7 @@ def run_quickstart(path: Path, overrides: Sequence[str]) -> dict[str, Any] | Non
     before = _measure(run, BASE)
     _say("", f"it solves {before.report.success.value:.0%}")
     _say("2/4", f"reinforcement learning: {config.updates} updates")
-    if not train(config, run, build_parts(config)):
+    if not train(config, run, build_parts(config, run.path)):
         return None
     _say("3/4", "the same games again, with the trained policy")
     after = _measure(run, None)

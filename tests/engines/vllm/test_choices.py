@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from agentrl.engines.vllm.choices import decode_choices
+from agentrl.engines.vllm.wire import step_seed
+
+CHOICES = ((10, 11, 1), (10, 12, 13, 1), (20, 1))
+
+
+async def walk(picks: list[int], limit: int = 9, choices=CHOICES):
+    asked: list[tuple[list[int], list[int], int]] = []
+
+    async def ask(before: list[int], allowed: list[int], step: int) -> tuple[int, float]:
+        asked.append((list(before), allowed, step))
+        return picks[len(asked) - 1], -0.5
+
+    return await decode_choices(choices, limit, ask), asked
+
+
+async def test_asks_at_forks_only_and_what_follows_is_certain() -> None:
+    (ids, logprobs, reason), asked = await walk([10, 12])
+    assert (ids, reason) == ([10, 12, 13, 1], "stop")
+    assert logprobs == [-0.5, -0.5, 0.0, 0.0]
+    assert asked == [([], [10, 20], 0), ([10], [11, 12], 1)]
+
+
+async def test_the_only_choice_is_not_asked_for() -> None:
+    (ids, logprobs, reason), asked = await walk([], choices=((5, 6, 1),))
+    assert (ids, logprobs, reason, asked) == ([5, 6, 1], [0.0, 0.0, 0.0], "stop", [])
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(1, "length"), (2, "length"), (3, "stop")])
+async def test_the_limit_cuts(limit: int, reason: str) -> None:
+    (ids, _, why), _ = await walk([10, 11], limit)
+    assert (ids, why) == ([10, 11, 1][:limit], reason)
+
+
+def test_each_step_has_a_seed_of_its_own() -> None:
+    seeds = {step_seed(seed, step) for seed in range(50) for step in range(50)}
+    assert len(seeds) == 2500
+    assert all(0 <= seed < 1 << 63 for seed in seeds)
