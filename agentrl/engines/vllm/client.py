@@ -129,9 +129,15 @@ class VllmClient:
                 limits=self._limits,
                 # Completions take as long as they take: the engine's deadline ends them.
                 timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-                trust_env=False,
+                **connection_settings(self.url),
             )
         return self._http
+
+
+def connection_settings(url: str) -> dict[str, Any]:
+    """Return what all clients of a server have in common: no proxies, and TLS only where used."""
+    # Loading the certificates takes longer than a request.
+    return {"trust_env": False, "verify": url.startswith("https")}
 
 
 def error_text(response: httpx.Response) -> str:

@@ -26,6 +26,7 @@ _ENVIRONMENT = {
 }
 _DEFAULTS = {
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB; without it a CPU server takes a part of all memory
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the learner computes on the same cores
 }
 
 

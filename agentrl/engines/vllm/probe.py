@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from agentrl.engines.base import Sampling
-from agentrl.engines.vllm.client import error_text
+from agentrl.engines.vllm.client import connection_settings, error_text
 from agentrl.engines.vllm.wire import Answer, sampled, sampling_body
 from agentrl.errors import ConfigError, EngineFault
 
@@ -57,7 +57,9 @@ def probe_server(
         ConfigError: It serves another model, lacks an endpoint, or reports other probabilities.
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    with httpx.Client(base_url=url, headers=headers, timeout=_SECONDS, trust_env=False) as http:
+    with httpx.Client(
+        base_url=url, headers=headers, timeout=_SECONDS, **connection_settings(url)
+    ) as http:
         try:
             return _Probe(http, url, vocabulary).facts(name)
         except httpx.ConnectError as error:

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentrl.engines.vllm.command import ServerOptions
+from agentrl.errors import MissingExtraError
+
+
+def options(**more) -> ServerOptions:
+    return ServerOptions(Path("/model"), 8123, 256, 32, python="/other/python", **more)
+
+
+def test_the_command_line() -> None:
+    words = options().command()
+    assert words[:3] == ["/other/python", "-m", "vllm.entrypoints.openai.api_server"]
+    pairs = dict(zip(words[3::2], words[4::2], strict=True))
+    assert pairs["--model"] == "/model"
+    assert (pairs["--port"], pairs["--max-model-len"], pairs["--max-num-seqs"]) == (
+        "8123",
+        "256",
+        "32",
+    )
+    assert pairs["--logprobs-mode"] == "processed_logprobs"
+    assert pairs["--generation-config"] == "vllm"
+
+
+def test_options_of_all_kinds() -> None:
+    more = {
+        "enforce_eager": True,
+        "enable-prefix-caching": False,
+        "gpu_memory_utilization": 0.4,
+        "weight_transfer_config": {"backend": "nccl"},
+        "middleware": ["a", "b"],
+        "dtype": None,
+    }
+    words = options(arguments=more).command()
+    text = " ".join(words)
+    assert "--enforce-eager --no-enable-prefix-caching --gpu-memory-utilization 0.4" in text
+    assert '--weight-transfer-config {"backend": "nccl"} --middleware a b' in text
+    assert "--dtype" not in words
+
+
+def test_the_environment_opens_the_endpoints(monkeypatch) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "9")
+    monkeypatch.setenv("SEEN", "too")
+    environment = options(environment={"VLLM_SERVER_DEV_MODE": 0, "MORE": 1}).full_environment()
+    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "9"
+    assert environment["VLLM_SERVER_DEV_MODE"] == "0"
+    assert (environment["SEEN"], environment["MORE"]) == ("too", "1")
+
+
+def test_without_vllm_it_names_the_extra(monkeypatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "vllm" else found(name)
+    )
+    with pytest.raises(MissingExtraError, match="agentrl-framework"):
+        ServerOptions(Path("/model"), 1, 2, 3).command()
+    assert sys.executable

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agentrl.engines.vllm.probe import probe_server
+from agentrl.errors import ConfigError, EngineFault
+
+VOCABULARY = 40
+
+
+async def probe(url: str, **settings):
+    return await asyncio.to_thread(probe_server, url, vocabulary=VOCABULARY, **settings)
+
+
+async def test_a_good_server_says_what_it_is(make_peer) -> None:
+    peer = await make_peer()
+    facts = await probe(peer.url)
+    assert (facts.name, facts.context_length, facts.version) == ("policy", 128, "0.32.0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"vocabulary": 41}, "another model: it knows more ids than the policy's 40"),
+        ({"vocabulary": 39}, "another model: it knows fewer ids than the policy's 40"),
+        ({"missing": ("/collective_rpc",)}, "no /collective_rpc.*VLLM_SERVER_DEV_MODE"),
+        ({"missing": ("/reset_prefix_cache",)}, "no /reset_prefix_cache"),
+        ({"raw_logprobs": True}, "--logprobs-mode processed_logprobs"),
+        ({"with_ids": False}, "no ids with log-probabilities; agentrl needs vLLM"),
+        ({"context": None}, "max_model_len"),
+        ({"missing": ("/v1/models",)}, "no vLLM server"),
+        ({"missing": ("/v1/completions",)}, "cannot complete: Not Found"),
+        ({"fault": lambda path, body: b""}, "does not answer properly"),
+        ({"fault": lambda path, body: b"HTTP/1.1 200 X\r\n\r\n<html>"}, "no vLLM server"),
+    ],
+)
+async def test_what_is_wrong_is_one_clear_line(make_peer, settings, words) -> None:
+    peer = await make_peer(**settings)
+    with pytest.raises((ConfigError, EngineFault), match=words) as caught:
+        await probe(peer.url)
+    assert "\n" not in str(caught.value)
+    assert peer.url in str(caught.value)
+
+
+async def test_another_name_and_no_server(make_peer) -> None:
+    peer = await make_peer()
+    with pytest.raises(ConfigError, match="serves policy, not llama"):
+        await probe(peer.url, name="llama")
+    await peer.stop()
+    with pytest.raises(EngineFault, match="no server answers"):
+        await probe(peer.url)
