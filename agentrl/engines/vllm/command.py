@@ -20,7 +20,6 @@ SERVED_NAME = "policy"
 _NVIDIA = Path("/proc/driver/nvidia/version")
 _ENVIRONMENT = {
     "VLLM_SERVER_DEV_MODE": "1",  # opens the endpoints for weights and caches
-    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }

@@ -125,9 +125,12 @@ async def test_an_update_waits_for_what_runs_and_changes_the_version(
     while not peer.running:
         await asyncio.sleep(0.01)
     loading = asyncio.create_task(engine.load_weights(7, WEIGHTS))
+    # Weights are written while requests run; then the gate shuts.
+    while engine._gate._open.is_set():
+        await asyncio.sleep(0.01)
     late = asyncio.create_task(engine.generate(request(1, 2)))
-    await asyncio.sleep(0.1)
-    assert peer.updates == 0
+    await asyncio.sleep(0.05)
+    assert (peer.updates, len(completions(peer))) == (0, 1)
     hold.set()
     first, second, _ = await asyncio.gather(running, late, loading)
     assert (first.policy_version, first.token_ids.tolist()) == (1, [3, 4, 5])
@@ -232,7 +235,8 @@ async def test_a_server_that_hangs_meets_the_deadline(make_peer, make_engine) ->
     with pytest.raises(EngineFault, match="request_seconds"):
         await engine.generate(request(1))
     peer.hold.set()
-    assert (await engine.generate(request(1))).policy_version == 1
+    patient = await make_engine(peer)
+    assert (await patient.generate(request(1))).policy_version == 1
 
 
 async def test_a_server_with_stop_ids_of_its_own_is_told_on(make_peer, make_engine) -> None:
@@ -281,3 +285,18 @@ async def test_temperatures_that_vllm_would_raise_are_refused(make_peer, make_en
     engine = await make_engine(await make_peer())
     with pytest.raises(ConfigError, match="temperature"):
         await engine.generate(request(1, temperature=0.001))
+
+
+async def test_a_run_hands_it_the_directory_and_the_type_of_the_weights(make_peer) -> None:
+    from agentrl.config import EngineConfig, PolicyConfig
+    from agentrl.learner.policy import load_policy
+    from agentrl.parts import build_engine
+
+    policy = load_policy(PolicyConfig(model="tiny"))
+    peer = await make_peer(vocabulary=policy.model.config.vocab_size)
+    config = EngineConfig(name="vllm", options={"urls": [peer.url]})
+    engine = await asyncio.to_thread(build_engine, config, policy, Path("run"))
+    await engine.load_weights(1, policy.weights())
+    assert peer.updates == 1
+    await engine.close()
+    assert not Path("run").exists()
