@@ -24,7 +24,8 @@ def main(command: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Not SIG_IGN, which the server would inherit.
         signal.signal(number, lambda *_: None)
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    # Our own standard output is for its process id: all it prints goes to the log.
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True)
     print(server.pid, flush=True)
     threading.Thread(target=_watch, args=(parent, server), daemon=True).start()
     status = server.wait()
