@@ -18,7 +18,6 @@ from agentrl.engines.base import Engine, Ids
 from agentrl.engines.scripted import ScriptedEngine
 from agentrl.engines.transformers import TransformersEngine
 
-
 VOCABULARY = 64
 CONTEXT = 256
 
