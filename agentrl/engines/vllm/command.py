@@ -17,6 +17,7 @@ HOST = "127.0.0.1"
 SERVED_NAME = "policy"
 """The name under which our servers serve the policy."""
 
+_CPU_STEP_TOKENS = 4096
 _NVIDIA = Path("/proc/driver/nvidia/version")
 _ENVIRONMENT = {
     "VLLM_SERVER_DEV_MODE": "1",  # opens the endpoints for weights and caches
@@ -76,10 +77,20 @@ class ServerOptions:
             # Sampling settings come with each request, never from the model's directory.
             "generation_config": "vllm",
             "uvicorn_log_level": "warning",
+            **({} if _NVIDIA.exists() else self._on_cpu()),
             **self.arguments,
         }
         program = [self.python or sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
         return program + [word for name, value in options.items() for word in _words(name, value)]
+
+    def _on_cpu(self) -> dict[str, Any]:
+        """Return options that keep a CPU server alive.
+
+        vLLM 0.32 dies there of a request with a seed whose prompt it reads in several steps: it
+        winds the random generator back, which a CPU generator cannot do.
+        """
+        tokens = max(self.context_length, _CPU_STEP_TOKENS)
+        return {"enable_chunked_prefill": False, "max_num_batched_tokens": tokens}
 
     def full_environment(self) -> dict[str, str]:
         """Return our environment with what the server needs on top."""

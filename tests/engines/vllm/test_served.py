@@ -64,6 +64,17 @@ async def test_a_sequence_as_long_as_the_context_is_scored(served_vllm) -> None:
     await engine.close()
 
 
+async def test_many_long_prompts_with_seeds_at_once(served_vllm) -> None:
+    """More than one step's worth: vLLM 0.32 on a CPU died where it read a prompt in two."""
+    engine = served_vllm.build()
+    rng = np.random.default_rng(1)
+    prompts = [rng.integers(0, 64, 200).astype(np.int32) for _ in range(64)]
+    requests = [Request(ids, Sampling(max_tokens=4, seed=i)) for i, ids in enumerate(prompts)]
+    completions = await asyncio.gather(*[engine.generate(request) for request in requests])
+    assert all(len(completion.token_ids) == 4 for completion in completions)
+    await engine.close()
+
+
 async def test_a_cancelled_request_ends_on_the_server_too(served_vllm) -> None:
     engine = served_vllm.build()
     request = Request(LONG[:8], Sampling(max_tokens=240, seed=1))
