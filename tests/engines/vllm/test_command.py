@@ -15,7 +15,7 @@ def options(**more) -> ServerOptions:
 
 
 def test_the_command_line() -> None:
-    words = options().command()
+    words = [word for word in options().command() if not word.startswith("--no-")]
     assert words[:3] == ["/other/python", "-m", "vllm.entrypoints.openai.api_server"]
     pairs = dict(zip(words[3::2], words[4::2], strict=True))
     assert pairs["--model"] == "/model"
@@ -26,6 +26,13 @@ def test_the_command_line() -> None:
     )
     assert pairs["--logprobs-mode"] == "processed_logprobs"
     assert pairs["--generation-config"] == "vllm"
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_without_a_gpu_prompts_are_read_in_one_step(monkeypatch, has_gpu: bool) -> None:
+    place = Path("/" if has_gpu else "/no/such/place")
+    monkeypatch.setattr("agentrl.engines.vllm.command._NVIDIA", place)
+    assert ("--no-enable-chunked-prefill" in options().command()) != has_gpu
 
 
 def test_options_of_all_kinds() -> None:
