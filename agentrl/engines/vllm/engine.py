@@ -82,11 +82,7 @@ class VllmEngine:
             ConfigError: A setting is wrong, or a server does not serve the policy.
             EngineFault: A server does not answer, or ended while starting.
         """
-        if max_batch < 1:
-            raise ConfigError(f"engine max_batch must be at least 1, not {max_batch}")
-        if request_seconds <= 0:
-            raise ConfigError(f"engine request_seconds must be above 0, not {request_seconds}")
-        check_server_options(server)
+        _check_options(max_batch, request_seconds, server)
         reference = read_reference(model)
         self.vocabulary = reference.vocabulary
         self._servers: Servers = (
@@ -259,6 +255,14 @@ class VllmEngine:
         if not self._router.up:
             raise self._servers.explained(next(o for o in outcomes if isinstance(o, EngineFault)))
         self._torn = ""
+
+
+def _check_options(max_batch: int, request_seconds: float, server: Mapping[str, Any]) -> None:
+    if max_batch < 1:
+        raise ConfigError(f"engine max_batch must be at least 1, not {max_batch}")
+    if request_seconds <= 0:
+        raise ConfigError(f"engine request_seconds must be above 0, not {request_seconds}")
+    check_server_options(server)
 
 
 async def _take(client: VllmClient, folder: Path) -> None:

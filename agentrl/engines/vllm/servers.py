@@ -9,8 +9,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from agentrl.engines.vllm.command import SERVED_NAME, ServerOptions
-from agentrl.engines.vllm.probe import ServerFacts, probe_server
+from agentrl.engines.vllm.command import ServerOptions
+from agentrl.engines.vllm.probe import probe_server
 from agentrl.engines.vllm.process import Say, ServerProcess, free_port
 from agentrl.engines.vllm.reference import Reference
 from agentrl.errors import ConfigError, EngineFault, did_you_mean
@@ -139,12 +139,11 @@ def own(
     )
     try:
         process.wait_ready(start_seconds, say or _to_stderr)
-        facts: ServerFacts = probe_server(settings.url, vocabulary=reference.vocabulary)
+        facts = probe_server(settings.url, vocabulary=reference.vocabulary)
     except BaseException:
         process.stop()
         raise
-    name = facts.name if "served_model_name" in settings.arguments else SERVED_NAME
-    return Servers([settings.url], name, facts.context_length, process)
+    return Servers([settings.url], facts.name, facts.context_length, process)
 
 
 def check_server_options(options: Mapping[str, Any]) -> None:
