@@ -23,6 +23,7 @@ from agentrl.rewards.base import RewardTransform
 from agentrl.rollout.collector import Collector
 from agentrl.rollout.environments import EnvSpec
 from agentrl.rollout.probe import check_info
+from agentrl.rollout.schedule import Schedule
 from agentrl.tasks import TaskSet
 
 
@@ -74,6 +75,7 @@ def build_parts(config: Config, folder: Path | None = None) -> Parts:
     methods = credit.parse(list(config.credit))
     transforms = rewards.parse(list(config.rewards))
     check_run(config, methods, transforms)
+    schedule = Schedule.of(config.schedule)
     options = {"split": config.env.split, **config.env.options}
     env = registry.make(config.env.name, **options)
     refuse_held_out(env.tasks, config.env.split, config.env.name)
@@ -89,7 +91,7 @@ def build_parts(config: Config, folder: Path | None = None) -> Parts:
         total_steps=steps,
         reference=True if "ref_logprob" in names else None,
     )
-    engine = build_engine(config.engine, policy, folder)
+    engine = build_engine(config.engine, policy, folder, is_apart=schedule.ahead > 0)
     dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
     collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
     sources = build_sources(names, config, methods, learner)
@@ -100,13 +102,16 @@ def build_parts(config: Config, folder: Path | None = None) -> Parts:
     )
 
 
-def build_engine(config: EngineConfig, policy: Policy, folder: Path | None = None) -> Engine:
+def build_engine(
+    config: EngineConfig, policy: Policy, folder: Path | None = None, *, is_apart: bool = False
+) -> Engine:
     """Return the engine that serves a policy: on its live weights, or on a copy.
 
     Args:
         config: Which engine.
         policy: With LoRA, and where the engine is in another process, its directory is served.
         folder: Where such an engine logs; None: a temporary file.
+        is_apart: It serves while the policy is trained, so it needs weights of its own.
     """
     factory: Any = registry.load("engines", config.name)
     options = dict(config.options)
@@ -115,7 +120,7 @@ def build_engine(config: EngineConfig, policy: Policy, folder: Path | None = Non
         options.setdefault("dtype", str(policy.base.dtype).removeprefix("torch."))
         if folder is not None:
             options.setdefault("log", folder / f"{config.name}.log")
-    model = policy.path if policy.is_lora or is_elsewhere else policy.model
+    model = policy.path if policy.is_lora or is_elsewhere or is_apart else policy.model
     engine: Engine = factory(model, max_batch=config.max_batch, **options)
     return engine
 

@@ -1,8 +1,9 @@
 """The training loop: tasks -> episodes -> credit -> weights, once per update.
 
 Nothing depends on the past but the learner and the credit methods that remember, and checkpoints
-hold both; tasks and seeds follow from the update's number. So a run that is killed at any moment
-goes on from its last checkpoint with the figures that it would have had.
+hold both; tasks and seeds follow from a group's place in the run. So a run that is killed at any
+moment goes on from its last checkpoint, in the synchronous schedule with the figures that it would
+have had. All schedules share this loop: only `Rollouts` knows how far episodes run ahead.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from agentrl.credit import state as credit_state
 from agentrl.credit.compose import metrics
 from agentrl.credit.explain import Explained, explain
 from agentrl.credit.records import credit_records, write_credit
-from agentrl.curriculum.cursor import TaskCursor
+from agentrl.curriculum.plan import GroupPlan
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.report import Report
-from agentrl.learner.checkpoint import load_latest, save_checkpoint
+from agentrl.learner.checkpoint import Checkpoint, load_latest, save_checkpoint
 from agentrl.learner.losses import kl_rewards, turn_sums
 from agentrl.learner.sources import measure
 from agentrl.monitor.metrics import Metrics, MetricsFile
@@ -34,10 +35,12 @@ from agentrl.monitor.trackers import open_trackers
 from agentrl.parts import Parts
 from agentrl.rewards import compose as rewards
 from agentrl.rewards.base import added
-from agentrl.rollout.collector import Collected, GroupRequest
-from agentrl.rollout.seeds import group_seed
+from agentrl.rollout.requests import Collected
+from agentrl.rollout.rollouts import Rollouts
+from agentrl.rollout.schedule import Schedule
 from agentrl.rollout.stats import environment_means
 from agentrl.run import RunDirectory
+from agentrl.storage.ledger import Ledger
 from agentrl.trajectory import Signals
 
 T = TypeVar("T")
@@ -58,18 +61,34 @@ class Trainer:
         self.config = config
         self.run = run
         self.parts = parts
-        self.update = self._saved = self._restore()
+        checkpoint = load_latest(run.checkpoints)
+        self.update = self._saved = checkpoint.step if checkpoint else 0
+        self.ledger = Ledger(run.ledger_file, update=self.update)
+        self.rollouts = Rollouts(
+            parts.collector,
+            GroupPlan(config, parts.tasks),
+            Schedule.of(config.schedule),
+            tasks=config.rollout.tasks,
+            updates=config.updates,
+            run_seed=config.seed,
+            version=self.update,
+            journal=self.ledger,
+        )
+        if checkpoint is not None:
+            self._restore(checkpoint)
         self.progress = progress or Progress(config.updates)
         self.metrics = MetricsFile(run.metrics_file, keep_through=self.update)
         self.held_out = HeldOut(config, run.evaluations) if config.evaluation.every else None
         self.held_out_figures = MetricsFile(run.held_out_file, keep_through=self.update)
         self.trackers = open_trackers(config, run.path)
         self.stopping = False
+        self._thread = blocking.Worker("agentrl-learner")
         self._playing: asyncio.Task[Any] | None = None
 
     async def fit(self) -> bool:
         """Train until the last update; return False if Ctrl-C or SIGTERM stopped it before."""
         with self._signals():
+            await self._sync()
             await self._evaluate()
             while self.update < self.config.updates and not self.stopping:
                 figures = await self._one_update(self.update + 1)
@@ -83,8 +102,11 @@ class Trainer:
         return self.update >= self.config.updates and not self._owes_evaluation
 
     async def close(self) -> None:
-        """Stop engine, environments and trackers."""
+        """Stop episodes, engine, environments and trackers."""
+        self._thread.close()
+        await self.rollouts.close()
         await self.parts.close()
+        self.ledger.close()
         self.metrics.close()
         self.held_out_figures.close()
         for tracker in self.trackers:
@@ -101,6 +123,7 @@ class Trainer:
             state={
                 "credit": credit_state.state_dict(self.parts.methods),
                 "rewards": rewards.state_dict(self.parts.rewards),
+                "rollouts": self.rollouts.state_dict(),
             },
             others=self.parts.trained_sources,
             keep=self.config.keep_checkpoints,
@@ -108,49 +131,70 @@ class Trainer:
         self._saved = self.update
 
     async def _one_update(self, number: int) -> Metrics | None:
-        """Collect, assign credit, learn and sync; None when interrupted while collecting."""
+        """Take episodes, learn and sync; None when interrupted while waiting for episodes."""
         seconds: dict[str, float] = {}
         with _clock(seconds, "rollout"):
-            collected = await self._collect(number)
+            collected = await self._interruptible(self.rollouts.take(number))
         if collected is None:
             return None
-        learner, sampling = self.parts.learner, self.config.sampling
         with _clock(seconds, "signals"):
             paid = Batch.from_trajectories(collected.trajectories)
-            signals = await measure(self.parts.sources, paid, temperature=sampling.temperature)
+            signals = await measure(
+                self.parts.sources, paid, self._thread, temperature=self.config.sampling.temperature
+            )
+        if self.config.schedule.share_device:
+            await self.parts.engine.pause()
+        figures = await self._thread.run(self._learn, number, collected, paid, signals, seconds)
+        self.ledger.trained(number, paid)
+        self.update = number
+        with _clock(seconds, "settling"):
+            await self._interruptible(self.rollouts.settle())
+        with _clock(seconds, "sync"):
+            await self._sync()
+        return figures | {
+            "tokens_per_second": paid.num_tokens / sum(seconds.values()),
+            **{f"seconds_{phase}": value for phase, value in seconds.items()},
+        }
+
+    async def _sync(self) -> None:
+        """Have the engine serve the policy of this moment, unless the run is about to end."""
+        if self.stopping:
+            return
+        await self.parts.sync(self.update)
+        if self.config.schedule.share_device:
+            await self.parts.engine.resume()
+        self.rollouts.advance(self.update)
+
+    def _learn(
+        self,
+        number: int,
+        collected: Collected,
+        paid: Batch,
+        signals: Signals,
+        seconds: dict[str, float],
+    ) -> Metrics:
+        """Assign credit and take an update; in the learner's thread."""
+        learner, temperature = self.parts.learner, self.config.sampling.temperature
         with _clock(seconds, "credit"):
             batch = rewards.apply(paid, self.parts.rewards, signals)
             batch = self._penalise(batch, signals)
             explained = explain(batch, self.parts.methods, signals, level="token")
-            self._keep_credit(number, batch, explained)
+            figures = metrics(batch, self.parts.methods, signals)
+            self._keep(number, collected, batch, explained)
         with _clock(seconds, "learning"):
-            figures = learner.update(
-                batch, explained.advantages, temperature=sampling.temperature, signals=signals
+            figures |= learner.update(
+                batch, explained.advantages, temperature=temperature, signals=signals
             )
             for source in self.parts.trained_sources.values():
-                figures |= source.learn(batch, signals, temperature=sampling.temperature)
+                figures |= source.learn(batch, signals, temperature=temperature)
             rewards.learn(self.parts.rewards, paid)
             credit_state.learn(self.parts.methods, batch)
-        self.update = number
-        with _clock(seconds, "sync"):
-            await self.parts.sync(number)
-        figures |= metrics(batch, self.parts.methods, signals)
-        return self._figures(collected, batch, figures, seconds)
+        return self._figures(number, collected, batch, figures)
 
-    def _keep_credit(self, number: int, batch: Batch, explained: Explained) -> None:
-        if self.config.monitor.keep_trajectories:
-            write_credit(self.run.credit_file(number), credit_records(batch, explained))
-
-    async def _collect(self, number: int) -> Collected | None:
-        coroutine = self.parts.collector.collect(
-            self._requests(number), run_seed=self.config.seed, version=number - 1
-        )
-        collected = await self._interruptible(coroutine)
-        if collected is None:
-            return None
+    def _keep(self, number: int, collected: Collected, batch: Batch, explained: Explained) -> None:
         if self.config.monitor.keep_trajectories:
             storage.write(self.run.trajectory_file(number), collected.trajectories)
-        return collected
+            write_credit(self.run.credit_file(number), credit_records(batch, explained))
 
     async def _evaluate(self) -> None:
         """Play the held-out panel, where this moment's policy is to be measured and was not yet."""
@@ -189,23 +233,6 @@ class Trainer:
         finally:
             self._playing = None
 
-    def _requests(self, number: int) -> list[GroupRequest]:
-        config, rollout = self.config, self.config.rollout
-        position = (number - 1) * rollout.tasks
-        cursor = TaskCursor(
-            self.parts.tasks, config.env.split, config.seed, position, limit=config.env.tasks
-        )
-        return [
-            GroupRequest(
-                group=f"{number:06d}/{place:03d}",
-                task_id=task,
-                split=config.env.split,
-                size=rollout.group_size,
-                seed=group_seed(config.seed, number, task),
-            )
-            for place, task in enumerate(cursor.take(rollout.tasks))
-        ]
-
     def _penalise(self, batch: Batch, signals: Signals) -> Batch:
         """Take the KL to the reference off the rewards, where it is to act there."""
         learner = self.config.learner
@@ -220,9 +247,10 @@ class Trainer:
         return added(batch, turn_sums(batch, extra))
 
     def _figures(
-        self, collected: Collected, batch: Batch, learned: Metrics, seconds: dict[str, float]
+        self, number: int, collected: Collected, batch: Batch, learned: Metrics
     ) -> Metrics:
         stats = collected.stats
+        staleness = number - 1 - batch.policy_versions
         return {
             "reward": float(batch.returns.mean()),
             "success": float(batch.success.mean()),
@@ -231,8 +259,8 @@ class Trainer:
             **credit.group_report(batch),
             **learned,
             "env_steps": float(stats.env_steps),
-            "tokens_per_second": batch.num_tokens / sum(seconds.values()),
-            **{f"seconds_{phase}": value for phase, value in seconds.items()},
+            "staleness/mean": float(staleness.mean()),
+            "staleness/max": float(staleness.max()),
             **environment_means(collected.trajectories),
             **{f"rollout/{name}": value for name, value in stats.as_metrics().items()},
         }
@@ -243,14 +271,11 @@ class Trainer:
         for tracker in self.trackers:
             tracker.log(self.update, figures)
 
-    def _restore(self) -> int:
-        checkpoint = load_latest(self.run.checkpoints)
-        if checkpoint is None:
-            return 0
+    def _restore(self, checkpoint: Checkpoint) -> None:
         checkpoint.restore(self.parts.learner, others=self.parts.trained_sources)
         credit_state.load_state_dict(self.parts.methods, checkpoint.state["credit"])
         rewards.load_state_dict(self.parts.rewards, checkpoint.state["rewards"])
-        return checkpoint.step
+        self.rollouts.load_state_dict(checkpoint.state["rollouts"])
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -286,7 +311,6 @@ def train(
 
     async def main() -> bool:
         try:
-            await trainer.parts.sync(trainer.update)
             return await trainer.fit()
         finally:
             await trainer.close()

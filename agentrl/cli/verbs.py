@@ -26,6 +26,7 @@ VERBS: dict[str, Verb] = {
     "credit": Verb(
         "agentrl.cli.credit:credit", "Say which turns of stored trajectories earned what, and why."
     ),
+    "ledger": Verb("agentrl.cli.ledger:ledger", "Say what became of every episode of a run."),
     "play": Verb("agentrl.cli.play:play", "Play an environment yourself, here or in a browser."),
     "env list": Verb("agentrl.cli.env_list:list_environments", "List the environments."),
     "env check": Verb("agentrl.cli.env_check:check", "Check that an environment is sound."),

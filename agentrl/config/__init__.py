@@ -30,6 +30,7 @@ from agentrl.config.sections import (
     PolicyConfig,
     RolloutConfig,
     SamplingConfig,
+    ScheduleConfig,
 )
 from agentrl.config.tree import Config, CreditEntry
 
@@ -50,6 +51,7 @@ __all__ = [
     "PrmConfig",
     "RolloutConfig",
     "SamplingConfig",
+    "ScheduleConfig",
     "SecondModelConfig",
     "Section",
     "build_config",

@@ -75,7 +75,7 @@ def dump_config(config: Config) -> str:
 
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "configs"
-_SHORT = {"env": "name", "policy": "model", "engine": "name"}
+_SHORT = {"env": "name", "policy": "model", "engine": "name", "schedule": "kind"}
 
 
 class _Loader(yaml.SafeLoader):

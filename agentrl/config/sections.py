@@ -101,6 +101,21 @@ class RolloutConfig(Section):
     """Invalid actions after which an episode is ended."""
 
 
+class ScheduleConfig(Section):
+    """How collecting episodes and training the policy follow each other."""
+
+    kind: Literal["sync", "one_step_off", "async"] = "sync"
+    """`sync`: in turns, all episodes by the policy that they train. `one_step_off`: an update
+    trains on episodes of the policy before, while the next ones are played. `async`: episodes
+    never wait; the weights change under those in flight."""
+    max_staleness: int = Field(4, ge=1)
+    """With `async`: most updates between the policy that begins an episode and the policy it
+    trains. Held by waiting for old episodes; none is thrown away."""
+    share_device: bool = False
+    """With `sync`: pause the engine while the policy is trained; one that can sleep frees the
+    device's memory."""
+
+
 class EvaluationConfig(Section):
     """Held-out evaluation, while training and after."""
 

@@ -17,6 +17,7 @@ from agentrl.config.sections import (
     PolicyConfig,
     RolloutConfig,
     SamplingConfig,
+    ScheduleConfig,
 )
 
 CreditEntry = str | dict[str, dict[str, Any]]
@@ -36,6 +37,7 @@ class Config(Section):
     sampling: SamplingConfig = SamplingConfig()
     engine: EngineConfig = EngineConfig()
     rollout: RolloutConfig = RolloutConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
     rewards: tuple[CreditEntry, ...] = ()
     """Reward transforms in order: of the outcome, over turns, then prices such as
     `{invalid_action: {penalty: 0.1}}`."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from agentrl.batch import Batch
+from agentrl.blocking import Worker
 from agentrl.learner.learner import SIGNALS, Learner
 from agentrl.trajectory import Signals
 
@@ -64,10 +65,19 @@ class LearnerSource:
         return self._learner.signals(batch, self.provides, temperature=temperature)
 
 
-async def measure(sources: list[SignalSource], batch: Batch, *, temperature: float) -> Signals:
-    """Return what the sources give, each asked once, in the order of the list."""
+async def measure(
+    sources: list[SignalSource], batch: Batch, worker: Worker, *, temperature: float
+) -> Signals:
+    """Return what the sources give, each asked once, in the order of the list.
+
+    Args:
+        sources: Those that compute do it in the worker's thread; others are awaited.
+        batch: Whole groups of trajectories.
+        worker: The learner's thread.
+        temperature: What the batch was sampled at.
+    """
     known: Signals = {}
     for source in sources:
-        found = source.measure(batch, known, temperature=temperature)
+        found = await worker.run(source.measure, batch, known, temperature=temperature)
         known |= await found if isinstance(found, Awaitable) else found
     return known

@@ -19,8 +19,8 @@ from agentrl.engines.base import Engine
 from agentrl.errors import ConfigError, EnvironmentFault
 from agentrl.rollout.environments import EnvFactory, EnvironmentPool, LocalPool, needs_workers
 from agentrl.rollout.episode import Settings
-from agentrl.rollout.requests import Collected, GroupRequest
-from agentrl.rollout.run import Run, jobs_of
+from agentrl.rollout.requests import Collected, GroupRequest, Journal
+from agentrl.rollout.run import Run
 from agentrl.rollout.stats import RolloutStats
 from agentrl.rollout.worker_pool import WorkerPool
 from agentrl.trajectory import Outcome, Trajectory
@@ -80,7 +80,6 @@ class Collector:
         requests: Sequence[GroupRequest],
         *,
         run_seed: int = 0,
-        version: int = 0,
         on_episode: Callable[[Trajectory], None] | None = None,
     ) -> Collected:
         """Play all groups and return their episodes in a fixed order.
@@ -88,7 +87,6 @@ class Collector:
         Args:
             requests: The groups.
             run_seed: The run's seed; with the same engine it reproduces every episode.
-            version: The policy version asked for; turns of older ones are counted as stale.
             on_episode: Called with each episode as it ends, lost ones included.
 
         Raises:
@@ -97,27 +95,19 @@ class Collector:
         """
         stats = RolloutStats()
         finished: list[Trajectory] = []
-        episodes = self.stream(requests, run_seed=run_seed, version=version, stats=stats)
+        episodes = self.stream(requests, run_seed=run_seed, stats=stats)
         async with aclosing(episodes):
             async for trajectory in episodes:
                 finished.append(trajectory)
                 if on_episode is not None:
                     on_episode(trajectory)
-        _refuse_emptiness(finished, stats)
-        place = {request.group: i for i, request in enumerate(requests)}
-        finished.sort(key=lambda t: (place[t.group], int(t.id.rpartition("/")[2])))
-        return Collected(
-            trajectories=[t for t in finished if not t.outcome.is_infrastructure],
-            stats=stats,
-            lost=[t for t in finished if t.outcome.is_infrastructure],
-        )
+        return gathered(finished, [request.group for request in requests], stats)
 
     async def stream(
         self,
         requests: Sequence[GroupRequest],
         *,
         run_seed: int = 0,
-        version: int = 0,
         stats: RolloutStats | None = None,
     ) -> AsyncGenerator[Trajectory, None]:
         """Yield each episode as soon as it ends, lost ones (`outcome.is_infrastructure`) too.
@@ -128,47 +118,68 @@ class Collector:
         Args:
             requests: The groups.
             run_seed: The run's seed.
-            version: The policy version asked for.
             stats: Filled while the collection runs.
         """
-        run = self._start(requests, run_seed, version, stats or RolloutStats())
+        run = self.open(run_seed=run_seed, stats=stats or RolloutStats())
         try:
+            run.add(requests)
+            run.finish()
             async for trajectory in run.results():
                 yield trajectory
         finally:
             await run.stop()
 
-    def _start(
-        self, requests: Sequence[GroupRequest], run_seed: int, version: int, stats: RolloutStats
-    ) -> Run:
-        jobs = jobs_of(requests)
+    def open(self, *, run_seed: int, stats: RolloutStats, journal: Journal | None = None) -> Run:
+        """Return slots that play whatever groups are added, until they are stopped.
+
+        Args:
+            run_seed: The run's seed.
+            stats: Filled while episodes are played.
+            journal: Told of every episode that begins and ends.
+        """
         config = self._config
-        slots = max(1, min(config.concurrency, self._pool.capacity or len(jobs), len(jobs)))
+        slots = min(config.concurrency, self._pool.capacity or config.concurrency)
         settings = Settings(
-            engine=self._engine,
-            config=config,
-            sampling=self._sampling,
-            stats=stats,
-            version=version,
+            engine=self._engine, config=config, sampling=self._sampling, stats=stats
         )
         return Run(
-            jobs,
             self._pool,
             self._dialogues,
             settings,
             run_seed=run_seed,
             slots=slots,
             environment=self._name,
+            journal=journal,
         )
 
 
-def _refuse_emptiness(finished: Sequence[Trajectory], stats: RolloutStats) -> None:
+def gathered(
+    finished: Sequence[Trajectory], groups: Sequence[str], stats: RolloutStats
+) -> Collected:
+    """Return episodes in the order of their groups and indices.
+
+    Raises:
+        EnvironmentFault: Every episode was lost.
+        ConfigError: No episode's first prompt fits the context.
+    """
+    _refuse_emptiness(finished)
+    place = {group: i for i, group in enumerate(groups)}
+    ordered = sorted(finished, key=lambda t: (place[t.group], int(t.id.rpartition("/")[2])))
+    return Collected(
+        trajectories=[t for t in ordered if not t.outcome.is_infrastructure],
+        stats=stats,
+        lost=[t for t in ordered if t.outcome.is_infrastructure],
+    )
+
+
+def _refuse_emptiness(finished: Sequence[Trajectory]) -> None:
     """Raise where there is nothing to learn from and going on would only repeat the failure."""
     if not finished:
         return
-    if stats.episodes == 0:
+    if all(t.outcome.is_infrastructure for t in finished):
         raise EnvironmentFault(
-            f"all {stats.lost} episodes were lost to infrastructure; the first: {finished[0].error}"
+            f"all {len(finished)} episodes were lost to infrastructure; the first: "
+            f"{finished[0].error}"
         )
     if all(t.outcome is Outcome.TRUNCATED_CONTEXT and not t.turns for t in finished):
         raise ConfigError(

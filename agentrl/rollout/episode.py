@@ -31,8 +31,6 @@ class Settings:
     config: RolloutConfig
     sampling: SamplingConfig
     stats: RolloutStats
-    version: int
-    """The policy version asked for; older turns count as stale."""
 
 
 class Episode:
@@ -185,8 +183,6 @@ class Episode:
         stats.turns += 1
         stats.tokens_sampled += len(completion.token_ids)
         stats.tokens_read += len(prompt.new_ids)
-        if completion.policy_version < self._settings.version:
-            stats.stale_turns += 1
         return turn
 
     async def _act(self, turn: Turn, action: str) -> Outcome | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agentrl.rollout.stats import RolloutStats
 from agentrl.trajectory import Trajectory
@@ -20,6 +21,18 @@ class GroupRequest:
     """How many episodes."""
     seed: int = 0
     """Seeds the environment, alike in all episodes of the group."""
+
+
+class Journal(Protocol):
+    """Is told of episodes, such as `agentrl.storage.ledger.Ledger`."""
+
+    def begun(self, episode: str) -> None:
+        """An attempt at an episode begins; the same one again where an attempt failed."""
+        ...
+
+    def ended(self, trajectory: Trajectory) -> None:
+        """An episode is over: scored, or lost after all attempts."""
+        ...
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""One collection under way: slots that each play one episode after the other."""
+"""Episodes being played: slots that each take one job after the other, as long as there are any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentrl.dialogue.base import DialogueFactory
 from agentrl.errors import ConfigError, EngineFault, EnvironmentFault
 from agentrl.rollout.environments import DeadlineFault, EnvironmentPool
 from agentrl.rollout.episode import Episode, Settings
-from agentrl.rollout.requests import GroupRequest
+from agentrl.rollout.requests import GroupRequest, Journal
 from agentrl.rollout.seeds import episode_seed
 from agentrl.rollout.stats import RETRIES
 from agentrl.rollout.watch import watch
@@ -34,26 +34,14 @@ class Job:
     is_refill: bool = False
 
 
-def jobs_of(requests: Sequence[GroupRequest]) -> deque[Job]:
-    """Return one job per episode, groups one after the other.
-
-    Raises:
-        ConfigError: Two groups have the same name.
-    """
-    seen: set[str] = set()
-    for request in requests:
-        if request.group in seen:
-            raise ConfigError(f"group {request.group!r} is asked for twice; names must be unique")
-        seen.add(request.group)
-    return deque(Job(request, index) for request in requests for index in range(request.size))
-
-
 class Run:
-    """The jobs of one collection, the slots that play them and what has been finished."""
+    """Jobs, the slots that play them and what has been finished.
+
+    Jobs can be added until `finish`; from then on a slot without a job ends.
+    """
 
     def __init__(
         self,
-        jobs: deque[Job],
         pool: EnvironmentPool,
         dialogues: DialogueFactory,
         settings: Settings,
@@ -61,19 +49,24 @@ class Run:
         run_seed: int,
         slots: int,
         environment: str,
+        journal: Journal | None = None,
     ) -> None:
-        """Start playing.
+        """Start slots; they wait for jobs.
 
         Args:
-            jobs: What to play; refills are added to it.
             pool: Lends out environments.
             dialogues: Makes the dialogue of each episode.
             settings: What the episodes share.
             run_seed: The run's seed.
             slots: Episodes in flight.
             environment: The environment's name, for the record.
+            journal: Told of every episode that begins and ends.
         """
-        self._jobs = jobs
+        self._jobs: deque[Job] = deque()
+        self._has_more = asyncio.Event()
+        self._is_complete = False
+        self._groups: set[str] = set()
+        self._journal = journal
         self._pool = pool
         self._dialogues = dialogues
         self._settings = settings
@@ -88,6 +81,26 @@ class Run:
         for slot in self._slots:
             slot.add_done_callback(lambda _: self._news.set())
         self._watch = asyncio.create_task(watch(self._stats, self._running))
+
+    def add(self, requests: Sequence[GroupRequest]) -> None:
+        """Play these groups after the ones before.
+
+        Raises:
+            ConfigError: Two groups of this run have the same name.
+        """
+        for request in requests:
+            if request.group in self._groups:
+                raise ConfigError(
+                    f"group {request.group!r} is asked for twice; names must be unique"
+                )
+            self._groups.add(request.group)
+            self._jobs.extend(Job(request, index) for index in range(request.size))
+        self._has_more.set()
+
+    def finish(self) -> None:
+        """Say that no more groups will come."""
+        self._is_complete = True
+        self._has_more.set()
 
     async def results(self) -> AsyncIterator[Trajectory]:
         """Yield finished episodes; re-raise whatever is no failure of infrastructure."""
@@ -112,8 +125,7 @@ class Run:
 
     async def _slot(self) -> None:
         """Play one job after the other."""
-        while self._jobs:
-            job = self._jobs.popleft()
+        while (job := await self._next()) is not None:
             trajectory = await self._play_with_retries(job)
             self._stats.outcomes[trajectory.outcome] += 1
             if trajectory.outcome.is_infrastructure:
@@ -121,8 +133,16 @@ class Run:
                 self._refill(job)
             else:
                 self._stats.episodes += 1
+            if self._journal is not None:
+                self._journal.ended(trajectory)
             self._finished.append(trajectory)
             self._news.set()
+
+    async def _next(self) -> Job | None:
+        while not self._jobs and not self._is_complete:
+            self._has_more.clear()
+            await self._has_more.wait()
+        return self._jobs.popleft() if self._jobs else None
 
     def _refill(self, job: Job) -> None:
         """Queue an episode in the place of a lost one, once."""
@@ -130,6 +150,7 @@ class Run:
             self._stats.refills += 1
             index = job.index + job.request.size
             self._jobs.append(Job(job.request, index, is_refill=True))
+            self._has_more.set()
 
     async def _play_with_retries(self, job: Job) -> Trajectory:
         attempt = 0
@@ -152,6 +173,8 @@ class Run:
     async def _play(self, job: Job) -> Trajectory:
         """Play one attempt; failures of infrastructure become its outcome."""
         trajectory = self._record(job)
+        if self._journal is not None:
+            self._journal.begun(trajectory.id)
         try:
             trajectory.outcome = await self._attempt(trajectory, job)
         except DeadlineFault as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,8 +29,6 @@ class RolloutStats:
     """Completions sampled, lost episodes included."""
     invalid_turns: int = 0
     """Turns that could not be parsed or that the environment did not understand."""
-    stale_turns: int = 0
-    """Turns sampled by an older policy than the collection was asked for."""
     tokens_sampled: int = 0
     tokens_read: int = 0
     """Prompt tokens that no earlier turn of their segment held."""
@@ -52,6 +51,13 @@ class RolloutStats:
     def invalid_rate(self) -> float:
         """The share of turns that were invalid."""
         return self.invalid_turns / self.turns if self.turns else 0.0
+
+    def take(self) -> RolloutStats:
+        """Return the figures so far, and begin again with zeros."""
+        taken, fresh = dataclasses.replace(self), RolloutStats()
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+        return taken
 
     def as_metrics(self) -> dict[str, float]:
         """Return all figures as flat names and numbers, for metric logs."""

@@ -57,6 +57,6 @@ def test_a_checkpoint_without_it_is_refused(spo: Config, tmp_path: Path) -> None
     run = RunDirectory.create(tmp_path / "run", grpo)
     assert train(grpo, run, build_parts(grpo))
     state = json.loads((run.checkpoints / "step-000001" / "state.json").read_text())
-    assert state == {"credit": {}, "rewards": {}}
+    assert state["credit"] == {}
     with pytest.raises(CheckpointError, match="nothing of credit method 'spo'"):
         Trainer(spo, run, build_parts(spo))
