@@ -45,7 +45,7 @@ class Batch:
     rewards: Floats
     """Shape [turns]."""
     policy_versions: Ints
-    """Shape [turns]."""
+    """The version that sampled each turn, or its first id. Shape [turns]."""
     starts_segment: Bools
     """Shape [turns]."""
     valid: Bools
@@ -80,13 +80,16 @@ class Batch:
     """Group g holds trajectories [g] to [g + 1]. Shape [groups + 1]."""
     groups: list[str]
     """Group names. Length [groups]."""
+    versions: Ints | None = None
+    """The version that sampled each token, -1 where none did; None: the weights changed within no
+    turn, so that `policy_versions` says all. Shape [tokens]. See `token_versions`."""
 
     @classmethod
     def from_trajectories(cls, trajectories: Iterable[Trajectory]) -> Batch:
         """Gather trajectories into columns, groups together, in order of first appearance.
 
         Raises:
-            DataError: A turn's log-probabilities or allowed sets do not fit its ids.
+            DataError: A turn's log-probabilities, versions or allowed sets do not fit its ids.
         """
         scored = [t for t in trajectories if not t.outcome.is_infrastructure]
         order = {t.group: i for i, t in reversed(list(enumerate(scored)))}
@@ -174,6 +177,13 @@ class Batch:
         """Return each token's turn index, shape [tokens]."""
         return np.repeat(np.arange(self.num_turns), np.diff(self.token_offsets))
 
+    def token_versions(self) -> Ints:
+        """Return the version that sampled each token, -1 where none did, shape [tokens]."""
+        if self.versions is not None:
+            return self.versions
+        of_turns = np.repeat(self.policy_versions, np.diff(self.token_offsets))
+        return np.where(self.sampled, of_turns, -1)
+
     def sampled_per_turn(self) -> Ints:
         """Return how many tokens the policy sampled in each turn, shape [turns]."""
         counts = np.zeros(self.num_turns, np.int64)
@@ -193,7 +203,7 @@ def check_columns(trajectory: Trajectory) -> None:
     """Refuse a trajectory whose turns would not fit into columns.
 
     Raises:
-        DataError: A turn's log-probabilities or allowed sets do not fit its ids.
+        DataError: A turn's log-probabilities, versions or allowed sets do not fit its ids.
     """
     for position, turn in enumerate(trajectory.turns):
         length = len(turn.response_ids)
@@ -201,6 +211,10 @@ def check_columns(trajectory: Trajectory) -> None:
         if len(turn.logprobs) not in (0, length):
             raise DataError(
                 f"{where} has {length} response ids but {len(turn.logprobs)} log-probabilities"
+            )
+        if turn.versions is not None and len(turn.versions) != length:
+            raise DataError(
+                f"{where} has {length} response ids but {len(turn.versions)} policy versions"
             )
         if turn.allowed and len(turn.allowed.counts) != length:
             raise DataError(
@@ -232,7 +246,23 @@ def _token_columns(turns: Sequence[Turn]) -> dict[str, Any]:
         "logprobs": logprobs,
         "allowed_ids": _join([allowed.ids for allowed in restricted], np.int32),
         "allowed_counts": counts,
+        "versions": _versions(turns, sampled),
     }
+
+
+def _versions(turns: Sequence[Turn], sampled: Bools) -> Ints | None:
+    """Return the version that sampled each token, None where turns have one version each."""
+    if all(turn.versions is None for turn in turns):
+        return None
+    versions = np.full(len(sampled), -1, np.int64)
+    versions[sampled] = _join([_turn_versions(turn) for turn in turns], np.int64)
+    return versions
+
+
+def _turn_versions(turn: Turn) -> Ints:
+    if turn.versions is not None:
+        return turn.versions.astype(np.int64)
+    return np.full(len(turn.response_ids), turn.policy_version, np.int64)
 
 
 def _drawn(turn: Turn) -> npt.NDArray[np.float32]:

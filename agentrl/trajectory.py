@@ -80,7 +80,7 @@ class Turn:
     completion: str = ""
     """The sampled text, for people; never turned back into ids."""
     policy_version: int = 0
-    """The version of the weights that sampled the response."""
+    """The version of the weights that sampled the response, or its first id."""
     state_key: str | None = None
     """The situation acted in; see `agentrl.env.Info`."""
     valid: bool = True
@@ -89,6 +89,9 @@ class Turn:
     """Why sampling ended: `stop` or `length`."""
     agent: str = "agent"
     """Who acted, in environments with several agents."""
+    versions: npt.NDArray[np.int32] | None = None
+    """The version that sampled each id, shape [len(response_ids)], where the weights changed
+    within the response; None: `policy_version` sampled all."""
 
 
 @dataclass(slots=True, eq=False)

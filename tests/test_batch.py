@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,7 +32,13 @@ def turns(draw: st.DrawFn) -> Turn:
         state_key=draw(st.none() | st.text(max_size=3)),
         valid=draw(st.booleans()),
         agent=draw(st.sampled_from(["a", "b"])),
+        versions=draw(st.none() | versions(response)),
     )
+
+
+def versions(count: int) -> st.SearchStrategy[Any]:
+    numbers = st.lists(st.integers(0, 9), min_size=count, max_size=count)
+    return numbers.map(lambda drawn: np.array(drawn, np.int32))
 
 
 @st.composite
@@ -91,8 +99,13 @@ def test_tokens_stay_with_their_turn(given_episodes: list[Trajectory]) -> None:
         assert logprobs[sampled].tolist() == turn.logprobs.tolist()
         assert not logprobs[~sampled].any()
         assert batch.sampled_per_turn()[index] == len(turn.response_ids)
+        of_ids = [turn.policy_version] * len(turn.response_ids)
+        expected = of_ids if turn.versions is None else turn.versions.tolist()
+        assert batch.token_versions()[first:last][sampled].tolist() == expected
+        assert (batch.token_versions()[first:last][~sampled] == -1).all()
         allowed = batch.allowed_ids[allowed_ends[first] : allowed_ends[last]]
         assert allowed.tolist() == (turn.allowed.ids.tolist() if turn.allowed else [])
+    assert (batch.versions is None) == all(turn.versions is None for turn in all_turns)
     assert batch.token_offsets[-1] == batch.num_tokens == len(batch.allowed_counts)
     assert allowed_ends[-1] == len(batch.allowed_ids)
 
@@ -156,6 +169,10 @@ def test_ids_without_logprobs_are_unknown_not_misplaced() -> None:
                 allowed=Allowed(np.zeros(1, np.int32), np.array([2], np.int32)),
             ),
             "do not add up",
+        ),
+        (
+            Turn("o", "a", response_ids=np.zeros(2, np.int32), versions=np.zeros(3, np.int32)),
+            "2 response ids but 3 policy versions",
         ),
     ],
 )

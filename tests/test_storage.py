@@ -58,6 +58,7 @@ def turns(draw: st.DrawFn) -> Turn:
         valid=draw(st.booleans()),
         finish_reason=draw(st.sampled_from(["stop", "length"])),
         agent=draw(text),
+        versions=draw(st.none() | st.just(np.arange(len(response), dtype=np.int32))),
     )
 
 
@@ -336,6 +337,8 @@ GOOD = b'{"group":"g","id":"a","outcome":1,"turns":[]}'
         ),
         (GOOD.replace(b"[]", b'[{"action":"x","response_ids":[1],"logprobs":"AAA="}]'), "line 2"),
         (GOOD.replace(b"[]", b'[{"action":"x","tokens":-1}]'), "line 2"),
+        (GOOD.replace(b"[]", b'[{"action":"x","versions":[1]}]'), "0 response ids but 1 policy"),
+        (GOOD.replace(b"[]", b'[{"action":"x","versions":[4294967296]}]'), "line 2"),
         (b"[" * 100_000, "line 2"),
         (b"\x00\x01", "line 2: not JSON"),
         (GOOD[:-3], "line 2: not JSON"),

@@ -68,7 +68,10 @@ class Completion:
     included), shape [len(token_ids)]."""
     finish_reason: FinishReason
     policy_version: int
-    """The version of the weights that sampled it."""
+    """The version of the weights that sampled it; where they changed meanwhile: the first id."""
+    versions: npt.NDArray[np.int32] | None = None
+    """The version that sampled each id, shape [len(token_ids)], where the weights changed while
+    it was sampled; None: `policy_version` sampled all."""
 
 
 @runtime_checkable

@@ -177,6 +177,7 @@ class Episode:
             state_key=self._info.get("state_key"),
             valid=reply.valid,
             finish_reason=completion.finish_reason,
+            versions=completion.versions,
         )
         self._trajectory.turns.append(turn)
         stats = self._stats

@@ -48,6 +48,7 @@ _TURN = pa.struct(
         "valid": pa.bool_(),
         "finish_reason": pa.string(),
         "agent": pa.string(),
+        "versions": _IDS,
     }
 )
 SCHEMA = pa.schema(
@@ -70,7 +71,9 @@ SCHEMA = pa.schema(
         "exact": pa.binary(),
     }
 )
-_TURN_LISTS = {"prompt_ids", "response_ids", "logprobs", "allowed_ids", "allowed_counts"}
+_TURN_LISTS = {
+    "prompt_ids", "response_ids", "logprobs", "allowed_ids", "allowed_counts", "versions",
+}  # fmt: skip
 
 
 def write_rows(path: Path, trajectories: Iterable[Trajectory]) -> None:
@@ -127,6 +130,7 @@ def _turn_struct(turns: Sequence[Turn]) -> Any:
         "allowed_counts": _id_lists(
             [t.allowed.counts if t.allowed else None for t in turns], np.int32
         ),
+        "versions": _id_lists([t.versions for t in turns], np.int32),
     }
     arrays = [
         columns[field.name]
@@ -210,6 +214,7 @@ def _turns(struct: Any) -> Iterator[Turn]:
             response_ids=_present(lists["response_ids"](index)),
             logprobs=_present(lists["logprobs"](index)),
             allowed=None if counts is None or ids is None else Allowed(ids, counts),
+            versions=lists["versions"](index),
         )
 
 

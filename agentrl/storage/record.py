@@ -23,6 +23,7 @@ Keys of a turn
                    -1 with log-probability NaN
     prompt_ids, response_ids     numbers
     logprobs       numbers, or base64 of little-endian float32, which is exact
+    versions       the policy version that sampled each id, where it changed within the response
     and allowed_ids, allowed_counts, agent, starts_segment, completion, policy_version, valid,
     finish_reason
 
@@ -66,6 +67,7 @@ class TurnRecord(msgspec.Struct, omit_defaults=True, kw_only=True):
     policy_version: int = 0
     valid: bool = True
     finish_reason: str = "stop"
+    versions: list[int] | None = None
 
 
 class TrajectoryFields(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -180,6 +182,7 @@ def _turn_record(turn: Turn, returned: str) -> TurnRecord:
         policy_version=int(turn.policy_version),
         valid=bool(turn.valid),
         finish_reason=turn.finish_reason,
+        versions=turn.versions.tolist() if turn.versions is not None else None,
     )
 
 
@@ -234,6 +237,7 @@ def _turn(record: TurnRecord, observation: str) -> Turn:
         valid=record.valid,
         finish_reason=record.finish_reason,
         agent=record.agent,
+        versions=None if record.versions is None else np.array(record.versions, np.int32),
     )
 
 

@@ -385,3 +385,17 @@ async def test_closing_closes_the_environments_whatever_they_raise():
     async with collector(ScriptEngine(climb), env=Stubborn) as it:
         await it.collect(requests(1, 2))
     assert closed
+
+
+async def test_a_turn_sampled_across_an_update_keeps_the_version_of_each_id():
+    class Updated(ScriptEngine):
+        async def generate(self, request):
+            completion = await super().generate(request)
+            versions = np.array([1] + [2] * (len(completion.token_ids) - 1), np.int32)
+            return dataclasses.replace(completion, policy_version=1, versions=versions)
+
+    collected = await collector(Updated(climb)).collect(requests(1, 1), version=2)
+    turn = collected.trajectories[0].turns[0]
+    assert turn.versions is not None
+    assert turn.versions.tolist() == [1] + [2] * (len(turn.response_ids) - 1)
+    assert collected.stats.stale_turns == collected.stats.turns > 0
