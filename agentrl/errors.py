@@ -20,7 +20,7 @@ prints it and exits with code 2; anything that is not an `AgentRLError` is a bug
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class AgentRLError(Exception):
@@ -56,7 +56,15 @@ class DataError(AgentRLError):
 
 
 class DriftError(AgentRLError):
-    """Engine and learner disagree too much: learning would be from garbage."""
+    """Engine and learner disagree too much: learning would be from garbage.
+
+    Attributes:
+        figures: What the drift meter read; see `agentrl.learner.drift.Drift.figures`.
+    """
+
+    def __init__(self, message: str, figures: Mapping[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.figures = dict(figures or {})
 
 
 class MissingExtraError(AgentRLError):

@@ -4,6 +4,7 @@ config.yaml         the resolved configuration
 versions.json       git revision, Python, platform and package versions
 metrics.jsonl       one line of figures per update
 held_out.jsonl      one line per held-out evaluation while training
+drift.json          what the drift meter read in the update that it stopped
 learning-curve.png  both, drawn at the end where there were such evaluations
 checkpoints/        step-000010/ …: weights, optimiser, random streams, cursor
 trajectories/       update-000010.jsonl.zst …: every episode
@@ -88,6 +89,11 @@ class RunDirectory:
     def held_out_file(self) -> Path:
         """One line per held-out evaluation while training."""
         return self.path / "held_out.jsonl"
+
+    @property
+    def drift_file(self) -> Path:
+        """What the drift meter read in the update that it stopped."""
+        return self.path / "drift.json"
 
     @property
     def curve_file(self) -> Path:

@@ -14,19 +14,27 @@ MIN_TOKENS = 32
 
 def check_drift(drift: Drift, limits: DriftConfig) -> None:
     """Raise `DriftError` where numbers are nonsense or a figure is over its limit."""
+    for problem in (
+        *_faults(drift),
+        *_gaps(drift, limits),
+        *_weights(drift, limits),
+        *_shares(drift, limits),
+    ):
+        raise DriftError(problem, drift.figures())
+
+
+def _faults(drift: Drift) -> Iterator[str]:
     if drift.engine_fault is not None:
-        raise DriftError(
+        yield (
             f"the engine reported a log-probability of {drift.engine_fault}; look into the "
             "engine's log, and start it anew"
         )
     if drift.learner_fault is not None:
-        raise DriftError(
+        yield (
             f"the learner computes a log-probability of {drift.learner_fault}: its weights have "
             "diverged, or their type overflows; go back to an earlier checkpoint with a lower "
             "learner.learning_rate, or set policy.dtype=float32 and learner.autocast=false"
         )
-    for problem in (*_gaps(drift, limits), *_weights(drift, limits), *_shares(drift, limits)):
-        raise DriftError(problem)
 
 
 def _gaps(drift: Drift, limits: DriftConfig) -> Iterator[str]:
