@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Coroutine, Iterator
@@ -23,6 +24,7 @@ from agentrl.credit.compose import metrics
 from agentrl.credit.explain import Explained, explain
 from agentrl.credit.records import credit_records, write_credit
 from agentrl.curriculum.cursor import TaskCursor
+from agentrl.errors import DriftError
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.report import Report
 from agentrl.learner.checkpoint import load_latest, save_checkpoint
@@ -114,7 +116,7 @@ class Trainer:
             collected = await self._collect(number)
         if collected is None:
             return None
-        learner, sampling = self.parts.learner, self.config.sampling
+        sampling = self.config.sampling
         with _clock(seconds, "signals"):
             paid = Batch.from_trajectories(collected.trajectories)
             signals = await measure(self.parts.sources, paid, temperature=sampling.temperature)
@@ -124,9 +126,7 @@ class Trainer:
             explained = explain(batch, self.parts.methods, signals, level="token")
             self._keep_credit(number, batch, explained)
         with _clock(seconds, "learning"):
-            figures = learner.update(
-                batch, explained.advantages, temperature=sampling.temperature, signals=signals
-            )
+            figures = self._learn(number, batch, explained, signals)
             for source in self.parts.trained_sources.values():
                 figures |= source.learn(batch, signals, temperature=sampling.temperature)
             rewards.learn(self.parts.rewards, paid)
@@ -136,6 +136,26 @@ class Trainer:
             await self.parts.sync(number)
         figures |= metrics(batch, self.parts.methods, signals)
         return self._figures(collected, batch, figures, seconds)
+
+    def _learn(self, number: int, batch: Batch, explained: Explained, signals: Signals) -> Metrics:
+        """Update the policy; where engine and learner are too far apart, save and raise."""
+        try:
+            return self.parts.learner.update(
+                batch,
+                explained.advantages,
+                temperature=self.config.sampling.temperature,
+                signals=signals,
+                version=number - 1,
+                limits=self.config.drift,
+            )
+        except DriftError as error:
+            self.save()
+            self.run.drift_file.write_text(json.dumps({"update": number, **error.figures}) + "\n")
+            raise DriftError(
+                f"update {number} was stopped before it learned: {error}; when that is mended, or "
+                f"the limit changed in {self.run.config_file}: agentrl resume {self.run.path}",
+                error.figures,
+            ) from None
 
     def _keep_credit(self, number: int, batch: Batch, explained: Explained) -> None:
         if self.config.monitor.keep_trajectories:
