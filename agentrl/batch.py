@@ -50,6 +50,8 @@ class Batch:
     """Shape [turns]."""
     valid: Bools
     """Shape [turns]."""
+    cut_short: Bools
+    """Whether sampling ended at the token limit. Shape [turns]."""
     observations: list[str]
     """What each turn acted on. Length [turns]."""
     next_observations: list[str]
@@ -105,6 +107,7 @@ class Batch:
             policy_versions=np.array([t.policy_version for t in turns], np.int64),
             starts_segment=np.array([t.starts_segment for t in turns], np.bool_),
             valid=np.array([t.valid for t in turns], np.bool_),
+            cut_short=np.array([t.finish_reason == "length" for t in turns], np.bool_),
             observations=[t.observation for t in turns],
             next_observations=[after for t in scored for _, after in t.transitions()],
             actions=[t.action for t in turns],

@@ -11,6 +11,7 @@ prints it and exits with code 2; anything that is not an `AgentRLError` is a bug
     ├── ModelError         a model directory, tokenizer or chat template
     ├── CheckpointError    a missing, damaged or foreign checkpoint
     ├── DataError          a damaged or foreign trajectory file
+    ├── DriftError         engine and learner disagree too much to learn from what was sampled
     ├── MissingExtraError  an optional package that is not installed
     ├── EnvironmentFault   infrastructure: an environment crashed, hung or broke its contract
     └── EngineFault        infrastructure: an engine died or answered nonsense
@@ -19,7 +20,7 @@ prints it and exits with code 2; anything that is not an `AgentRLError` is a bug
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class AgentRLError(Exception):
@@ -52,6 +53,18 @@ class CheckpointError(AgentRLError):
 
 class DataError(AgentRLError):
     """A trajectory file is damaged or in an unknown format."""
+
+
+class DriftError(AgentRLError):
+    """Engine and learner disagree too much: learning would be from garbage.
+
+    Attributes:
+        figures: What the drift meter read; see `agentrl.learner.drift.Drift.figures`.
+    """
+
+    def __init__(self, message: str, figures: Mapping[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.figures = dict(figures or {})
 
 
 class MissingExtraError(AgentRLError):

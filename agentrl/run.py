@@ -5,6 +5,7 @@ versions.json       git revision, Python, platform and package versions
 metrics.jsonl       one line of figures per update
 held_out.jsonl      one line per held-out evaluation while training
 ledger.jsonl        what became of every episode
+drift.json          what the drift meter read in the update that it stopped
 learning-curve.png  both, drawn at the end where there were such evaluations
 checkpoints/        step-000010/ …: weights, optimiser, random streams, cursor
 trajectories/       update-000010.jsonl.zst …: every episode
@@ -94,6 +95,11 @@ class RunDirectory:
     def ledger_file(self) -> Path:
         """What became of every episode."""
         return self.path / "ledger.jsonl"
+
+    @property
+    def drift_file(self) -> Path:
+        """What the drift meter read in the update that it stopped."""
+        return self.path / "drift.json"
 
     @property
     def curve_file(self) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Coroutine, Iterator
@@ -24,6 +25,7 @@ from agentrl.credit.compose import metrics
 from agentrl.credit.explain import Explained, explain
 from agentrl.credit.records import credit_records, write_credit
 from agentrl.curriculum.plan import GroupPlan
+from agentrl.errors import DriftError
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.report import Report
 from agentrl.learner.checkpoint import Checkpoint, load_latest, save_checkpoint
@@ -144,7 +146,10 @@ class Trainer:
             )
         if self.config.schedule.share_device:
             await self.parts.engine.pause()
-        figures = await self._thread.run(self._learn, number, collected, paid, signals, seconds)
+        try:
+            figures = await self._thread.run(self._learn, number, collected, paid, signals, seconds)
+        except DriftError as error:
+            raise self._stopped(number, error) from None
         self.ledger.trained(number, paid)
         self.update = number
         with _clock(seconds, "settling"):
@@ -155,6 +160,16 @@ class Trainer:
             "tokens_per_second": paid.num_tokens / sum(seconds.values()),
             **{f"seconds_{phase}": value for phase, value in seconds.items()},
         }
+
+    def _stopped(self, number: int, error: DriftError) -> DriftError:
+        """Save what was learned before engine and learner were too far apart; say how to go on."""
+        self.save()
+        self.run.drift_file.write_text(json.dumps({"update": number, **error.figures}) + "\n")
+        return DriftError(
+            f"update {number} was stopped before it learned: {error}; when that is mended, or the "
+            f"limit changed in {self.run.config_file}: agentrl resume {self.run.path}",
+            error.figures,
+        )
 
     async def _sync(self) -> None:
         """Have the engine serve the policy of this moment, unless the run is about to end."""
@@ -183,7 +198,12 @@ class Trainer:
             self._keep(number, collected, batch, explained)
         with _clock(seconds, "learning"):
             figures |= learner.update(
-                batch, explained.advantages, temperature=temperature, signals=signals
+                batch,
+                explained.advantages,
+                temperature=temperature,
+                signals=signals,
+                version=number - 1,
+                limits=self.config.drift,
             )
             for source in self.parts.trained_sources.values():
                 figures |= source.learn(batch, signals, temperature=temperature)

@@ -3,6 +3,7 @@
 Unknown keys are rejected with a suggestion; the resolved tree is written into the run directory.
 """
 
+from agentrl.config.drift import DriftConfig
 from agentrl.config.files import (
     build_config,
     build_section,
@@ -41,6 +42,7 @@ __all__ = [
     "CreditEntry",
     "CriticConfig",
     "DialogueConfig",
+    "DriftConfig",
     "EngineConfig",
     "EntropySmoothingConfig",
     "EnvironmentConfig",

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from agentrl.config.drift import DriftConfig
 from agentrl.config.learner import AnswerConfig, CriticConfig, LearnerConfig, PrmConfig
 from agentrl.config.section import Section
 from agentrl.config.sections import (
@@ -47,6 +48,7 @@ class Config(Section):
     prm: PrmConfig = PrmConfig()
     critic: CriticConfig = CriticConfig()
     learner: LearnerConfig = LearnerConfig()
+    drift: DriftConfig = DriftConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     monitor: MonitorConfig = MonitorConfig()
     checkpoint_every: int = Field(10, ge=1)

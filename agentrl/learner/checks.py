@@ -52,11 +52,16 @@ def check_rollout_logprobs(batch: Batch, needed: Bools, config: LearnerConfig) -
         return
     missing = np.flatnonzero(np.isnan(batch.logprobs) & needed)
     if len(missing):
-        turn = int(np.searchsorted(batch.token_offsets, missing[0], "right")) - 1
-        trajectory = int(np.searchsorted(batch.turn_offsets, turn, "right")) - 1
         raise DataError(
-            f"turn {turn - int(batch.turn_offsets[trajectory])} of trajectory "
-            f"{batch.ids[trajectory]!r} has no log-probabilities of the engine; set "
+            f"{place_of_token(batch, int(missing[0]))} has no log-probabilities of the engine; set "
             "learner.importance=none (and no importance_mask or adaptive_clip.by_probability) to "
             "train without them"
         )
+
+
+def place_of_token(batch: Batch, token: int) -> str:
+    """Return where a token of a batch stands, as `turn 3 of trajectory 'x'`."""
+    turn = int(np.searchsorted(batch.token_offsets, token, "right")) - 1
+    trajectory = int(np.searchsorted(batch.turn_offsets, turn, "right")) - 1
+    first = int(batch.turn_offsets[trajectory])
+    return f"turn {turn - first} of trajectory {batch.ids[trajectory]!r}"

@@ -13,7 +13,6 @@ class Figures:
     """Sums over the tokens of an update; nothing is moved off the device before `report`."""
 
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
-    gaps: list[torch.Tensor] = field(default_factory=list)
     tokens: int = 0
     of_minibatches: dict[str, list[float]] = field(default_factory=dict)
     """Values that hold for a whole minibatch, one per minibatch."""
@@ -39,18 +38,11 @@ class Figures:
 
     def report(self) -> dict[str, float]:
         """Return the figures of a policy-gradient update."""
-        gaps = torch.cat(self.gaps) if self.gaps else torch.zeros(1)
-        squares = self.total("importance_square")
         figures = {
             "kl_old": self.mean("kl_old"),
             "kl_reference": self.mean("kl_reference"),
             "clip_fraction": self.mean("clipped"),
             "entropy": self.mean("entropy"),
-            "logprob_gap_mean": float(gaps.mean()),
-            "logprob_gap_p99": float(gaps.kthvalue(math.ceil(0.99 * len(gaps))).values),
-            "importance_ess": self.total("importance") ** 2 / (squares * self.tokens)
-            if squares
-            else 1.0,
         }
         if "importance_cut" in self.sums:
             figures["importance_cut"] = self.mean("importance_cut")

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from agentrl.batch import Batch, Bools, Floats
-from agentrl.config import LearnerConfig
+from agentrl.config import DriftConfig, LearnerConfig
 from agentrl.credit.base import Advantages
-from agentrl.errors import CheckpointError, ConfigError, did_you_mean
+from agentrl.errors import CheckpointError, ConfigError, DriftError, did_you_mean
 from agentrl.learner.aggregation import aggregation_weights, run_lengths
 from agentrl.learner.checks import (
     check_rollout_logprobs,
@@ -31,6 +31,7 @@ from agentrl.learner.checks import (
 from agentrl.learner.entropy_smoothing import EntropyHistory
 from agentrl.learner.figures import Figures
 from agentrl.learner.logprobs import Scores, check_head
+from agentrl.learner.meter import Meter
 from agentrl.learner.minibatches import minibatches
 from agentrl.learner.objective import TokenInputs, cloning_objective, policy_objective
 from agentrl.learner.options import check_options, total_updates
@@ -101,6 +102,8 @@ class Learner:
         *,
         temperature: float = 1.0,
         signals: Signals | None = None,
+        version: int | None = None,
+        limits: DriftConfig | None = None,
     ) -> dict[str, float]:
         """Update the policy from one batch and return figures about it.
 
@@ -109,8 +112,11 @@ class Learner:
             advantages: One value per turn or per token.
             temperature: What the batch was sampled at.
             signals: `old_logprob` and `ref_logprob` where the caller has measured them already.
+            version: Of the weights before the update; None: those that sampled the newest tokens.
+            limits: How far engine and learner may be apart; None: as far as they are.
 
         Raises:
+            DriftError: They are further apart; the learner is as it was before.
             DataError: Advantages of the wrong shape or not finite, or the engine's
                 log-probabilities are missing and needed.
             ConfigError: A temperature of 0.
@@ -119,17 +125,25 @@ class Learner:
         known = dict(signals or {})
         tokens = self._tokens(batch, token_advantages(batch, advantages), known, temperature)
         check_rollout_logprobs(batch, tokens.needed, self.config)
-        figures = Figures()
+        figures, meter = Figures(), Meter(tokens, version, limits)
+        before = self.step, self._rng.bit_generator.state
 
         def objective(scores: Scores, rows: Pack, plan: Plan) -> torch.Tensor:
             assert plan.inputs is not None
+            meter.see(rows.tokens, scores.logprobs)
             inputs = self._inputs(tokens, plan, rows)
             return policy_objective(scores, inputs, plan.inputs, self.config, figures)
 
         plans = self._plans(tokens, figures, temperature)
-        steps = self._passes(batch, plans, objective, temperature)
+        try:
+            steps = self._passes(batch, plans, objective, temperature, before_step=meter.read)
+            drift = meter.read().figures()
+        except DriftError:
+            self._optimiser.zero_grad(set_to_none=True)
+            self.step, self._rng.bit_generator.state = before
+            raise
         report = {"loss": figures.total("loss") / max(steps["minibatches"], 1)}
-        return report | figures.report() | self._remember_entropy(figures) | steps
+        return report | figures.report() | self._remember_entropy(figures) | steps | drift
 
     def clone(
         self, batch: Batch, *, temperature: float = 1.0, restricted: bool = True
@@ -313,6 +327,7 @@ class Learner:
         objective: Objective,
         temperature: float,
         restricted: bool = True,
+        before_step: Callable[[], object] = lambda: None,
     ) -> dict[str, float]:
         """Take every optimiser step of one update and return figures about the steps."""
         norms, forwarded, taken, planned, rate = [], 0, 0, 0, 0.0
@@ -329,6 +344,7 @@ class Learner:
                 torch.autograd.backward(objective(scores, rows, plan))
                 forwarded += rows.ids.size
             if packs:
+                before_step()
                 norm, stepped = self._descend(rate)
                 norms.append(norm)
                 taken += stepped

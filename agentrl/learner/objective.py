@@ -60,10 +60,9 @@ def policy_objective(
     logprobs = scores.logprobs
     old = inputs.old_logprobs if inputs.old_logprobs is not None else logprobs.detach()
     losses, is_clipped = policy_losses(logprobs, old, inputs, minibatch, config)
-    ratios = importance_ratios(
-        old, inputs.rollout_logprobs, inputs.lengths if uses_sequence_ratios(config) else None
-    )
     if config.importance != "none":
+        lengths = inputs.lengths if uses_sequence_ratios(config) else None
+        ratios = importance_ratios(old, inputs.rollout_logprobs, lengths)
         weights = importance_weights(ratios, config)
         losses = losses * weights
         figures.add(importance_cut=weights != ratios)
@@ -76,7 +75,7 @@ def policy_objective(
     if minibatch.corridor is not None and inputs.entropy_weights is not None:
         smoothed = minibatch.corridor.losses(scores.entropies)
         loss = loss + (inputs.entropy_weights * smoothed).sum()
-    _record(scores, inputs, minibatch, old, ratios, figures)
+    _record(scores, inputs, minibatch, old, figures)
     figures.add(loss=loss, clipped=is_clipped)
     return loss
 
@@ -116,17 +115,13 @@ def _record(
     inputs: TokenInputs,
     minibatch: MinibatchInputs,
     old: torch.Tensor,
-    ratios: torch.Tensor,
     figures: Figures,
 ) -> None:
     figures.tokens += len(old)
-    figures.gaps.append((old - inputs.rollout_logprobs).abs())
     figures.add(
         # From old to new: the samples come from the old policy.
         kl_old=kl_divergence(old, scores.logprobs, "k3"),
         entropy=scores.entropies,
-        importance=ratios,
-        importance_square=ratios.square(),
     )
     if inputs.reference_logprobs is not None:
         figures.add(kl_reference=kl_divergence(scores.logprobs, inputs.reference_logprobs, "k3"))

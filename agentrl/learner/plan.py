@@ -42,6 +42,9 @@ class Tokens:
     """Those that the loss is over: not rejected."""
     needed: Bools
     """Those that go through the forward pass."""
+    measured: Bools
+    """Those whose log-probabilities under the old weights are known, or will be after the first
+    minibatch's forward pass."""
     advantages: Floats
     sequences: Ints
     """See `aggregation.sequence_of_token`."""
@@ -104,7 +107,8 @@ def plan_tokens(
         return whole_sequences(needed, sequences, chosen) if are_whole else needed
 
     measures_all = config.importance_mask != "none" or config.covariance != "none"
-    signals = measure(chosen if measures_all else forwarded(chosen))
+    measured = chosen if measures_all else forwarded(chosen)
+    signals = measure(measured)
     old = signals.get("old_logprob")
     counted = chosen
     if old is not None:
@@ -115,6 +119,7 @@ def plan_tokens(
         chosen=chosen,
         counted=counted,
         needed=forwarded(counted),
+        measured=measured,
         advantages=advantages,
         sequences=sequences,
         are_whole=are_whole,

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("entropy", "entropy", ".3f"),
     Column("kl", "kl_old", ".4f"),
     Column("clip", "clip_fraction", ".1%"),
-    Column("lp gap", "logprob_gap_mean", ".0e"),
+    Column("lp gap", "drift/gap_mean", ".0e"),
     Column("invalid", "invalid_actions", ".1%"),
     Column("flat", "zero_variance_groups", ".0%"),
     Column("tok/s", "tokens_per_second", ",.0f"),

@@ -60,6 +60,7 @@ class Rollouts:
         self._next_update = version + 1
         self._place = version * tasks
         self._again: list[int] = []
+        self._taken: list[int] = []
         self._open: dict[str, OpenGroup] = {}
         self._ended = 0
         self._stats = RolloutStats()
@@ -83,12 +84,17 @@ class Rollouts:
             chosen = choose(list(self._open.values()), update, self._tasks)
         for group in chosen:
             del self._open[group.request.group]
+        self._taken = [group.place for group in chosen]
         self._next_update = update + 1
         self._begin()
         return self._collected(chosen)
 
     async def settle(self) -> None:
-        """Return when the weights may change: at once, or once no episode is in flight."""
+        """Count the groups taken as trained on; return when the weights may change.
+
+        That is at once, or once no episode is in flight.
+        """
+        self._taken = []
         while self._schedule.waits and any(group.waiting for group in self._open.values()):
             await self._more()
 
@@ -101,8 +107,8 @@ class Rollouts:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what to go on from: groups that no update has trained on begin again."""
-        waiting = sorted([*self._again, *(group.place for group in self._open.values())])
-        return {"next": self._place, "again": waiting}
+        waiting = [*self._again, *self._taken, *(group.place for group in self._open.values())]
+        return {"next": self._place, "again": sorted(waiting)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""

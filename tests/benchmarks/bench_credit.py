@@ -123,6 +123,7 @@ def build(scale: int, seed: int) -> Batch:
         policy_versions=np.zeros(turns, np.int64),
         starts_segment=starts.ravel(),
         valid=np.ones(turns, np.bool_),
+        cut_short=np.zeros(turns, np.bool_),
         observations=[text for row in seen for text in row[:-1]],
         next_observations=[text for row in seen for text in row[1:]],
         actions=[f"go to place {a}" for a in action.ravel().tolist()],

@@ -90,8 +90,8 @@ def test_first_step_is_the_plain_policy_gradient(policy: Policy, make_batch: Mak
     assert report["loss"] == pytest.approx(-turns.mean(), abs=1e-5)
     assert report["kl_old"] == pytest.approx(0.0, abs=1e-6)
     assert report["clip_fraction"] == 0.0
-    assert report["logprob_gap_p99"] < 1e-5
-    assert report["importance_ess"] == pytest.approx(1.0, abs=1e-5)
+    assert report["drift/gap_p99"] < 1e-5
+    assert report["drift/ess"] == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ async def test_asynchronous_episodes_go_on_across_updates_within_the_bound():
 async def test_groups_nobody_has_trained_on_begin_again():
     it = rollouts(ScriptEngine(climb, delay=0.002), ASYNC)
     first = await it.take(1)
+    # As long as the update may fail its own groups would begin again, too.
+    assert len(it.state_dict()["again"]) == 2 * TASKS * 2
+    await it.settle()
     state = it.state_dict()
     await it.close()
     done = {t.group for t in first.trajectories}

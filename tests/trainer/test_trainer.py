@@ -54,11 +54,11 @@ def test_a_run_leaves_everything_behind(config: Config, tmp_path: Path) -> None:
     run = start(config, tmp_path / "run")
     rows = read_metrics(run.metrics_file)
     assert [row["update"] for row in rows] == [1, 2, 3, 4]
-    expected = {"reward", "success", "entropy", "kl_old", "clip_fraction", "logprob_gap_mean"}
+    expected = {"reward", "success", "entropy", "kl_old", "clip_fraction", "drift/gap_mean"}
     expected |= {"invalid_actions", "zero_variance_groups", "tokens_per_second"}
     expected |= {f"seconds_{phase}" for phase in ("rollout", "credit", "learning", "sync")}
     assert expected <= rows[0].keys()
-    assert rows[0]["logprob_gap_mean"] < 1e-4
+    assert rows[0]["drift/gap_mean"] < 1e-4
     assert run.config() == config
     assert "torch" in json.loads((run.path / "versions.json").read_text())
     episodes = storage.read(run.trajectory_file(1))
@@ -105,7 +105,7 @@ def test_lora_trains(tree: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("peft")
     config = changed(tree, updates=2, policy={"lora_rank": 4})
     rows = figures(start(config, tmp_path / "run"))
-    assert rows[-1]["logprob_gap_mean"] < 1e-4
+    assert rows[-1]["drift/gap_mean"] < 1e-4
 
 
 def test_a_held_out_split_is_refused(tree: dict[str, Any]) -> None:

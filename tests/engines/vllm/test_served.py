@@ -137,6 +137,6 @@ def test_a_run_is_trained_with_it(served_vllm, tmp_path: Path) -> None:
     rows = read_metrics(run.metrics_file)
     assert len(rows) == 2
     # Both updates: the server has followed the learner.
-    assert all(row["logprob_gap_p99"] < 1e-3 for row in rows)
+    assert all(row["drift/gap_p99"] < 1e-3 for row in rows)
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{url}/health")
