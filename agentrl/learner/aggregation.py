@@ -63,7 +63,7 @@ def turn_average_weights(batch: Batch, counted: Bools) -> npt.NDArray[np.float32
     tokens = np.bincount(turn[counted], minlength=batch.num_turns)
     turns = np.bincount(trajectory[tokens > 0], minlength=batch.num_trajectories)
     trajectories = max(int((turns > 0).sum()), 1)
-    per_turn = 1 / (np.maximum(tokens, 1) * np.maximum(turns, 1)[trajectory] * trajectories)
+    per_turn: npt.NDArray[np.float64] = 1 / (np.maximum(tokens, 1) * np.maximum(turns, 1)[trajectory] * trajectories)
     return (counted * per_turn[turn]).astype(np.float32)
 
 
