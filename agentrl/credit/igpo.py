@@ -152,7 +152,8 @@ class Igpo:
 
     def _standardised(self, values: Floats, labels: Ints) -> Floats:
         mean, std, size = group_statistics(values, labels, ddof=self.ddof)
-        return (values - mean) / np.where(size == 1, 1.0, np.sqrt(std**2 + 1e-8) + 1e-6)
+        scale: Floats = np.where(size == 1, 1.0, np.sqrt(std**2 + 1e-8) + 1e-6)
+        return (values - mean) / scale
 
 
 class _Turns(NamedTuple):

@@ -156,4 +156,5 @@ class Oprl:
             case "whiten":
                 return whitened(deviations, token_weights(batch))
             case _:
-                return deviations * size / np.maximum(size - 1, 1)
+                others: Floats = deviations * size / np.maximum(size - 1, 1)
+                return others

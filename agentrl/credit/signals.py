@@ -60,7 +60,8 @@ def token_means(values: Floats, batch: Batch) -> Floats:
         inside = batch.sampled[piece]
         turns = np.repeat(np.arange(end - first), np.diff(offsets[first : end + 1]))
         sums[first:end] = np.bincount(turns[inside], values[piece][inside], end - first)
-    return sums / np.maximum(batch.sampled_per_turn(), 1)
+    means: Floats = sums / np.maximum(batch.sampled_per_turn(), 1)
+    return means
 
 
 def final_turns(batch: Batch) -> Ints:

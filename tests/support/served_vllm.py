@@ -110,6 +110,8 @@ def url() -> str:
 @functools.cache
 def server() -> VllmEngine:
     """Return the engine that owns the server; it is stopped when the tests end."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "vllm")
+    assert "vllm" in test, f"name {test} with vllm: such tests run in one process, with one server"
     return VllmEngine(
         model_folder(),
         dtype="float32",
