@@ -54,9 +54,9 @@ class Run:
             options: Environment options that differ from the run's.
         """
         from agentrl.evaluation.offline import evaluate_target
-        from agentrl.evaluation.target import find_target
+        from agentrl.evaluation.target import find_run
 
-        target = find_target(str(self.path), step=step)
+        target = find_run(self.path, step=step)
         return evaluate_target(target, split=split, attempts=attempts, tasks=tasks, options=options)
 
 

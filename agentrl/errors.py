@@ -5,6 +5,7 @@ prints it and exits with code 2; anything that is not an `AgentRLError` is a bug
 
     AgentRLError
     ├── ConfigError        a configuration key, value or combination
+    │   └── ContextOverflow    a prompt that the model behind an endpoint has no room for
     ├── RegistryError      an unknown environment, engine, credit method, …
     ├── TaskError          an unknown task, split or a damaged task file
     ├── HeldOutError       an attempt to train on a held-out split
@@ -29,6 +30,10 @@ class AgentRLError(Exception):
 
 class ConfigError(AgentRLError):
     """A configuration key, value or combination is wrong."""
+
+
+class ContextOverflow(ConfigError):
+    """A prompt is too long for the model behind an endpoint; an episode ends there."""
 
 
 class RegistryError(AgentRLError):

@@ -13,7 +13,7 @@ from agentrl.credit.base import CreditMethod
 from agentrl.credit.compatibility import check_run
 from agentrl.dialogue.factory import ConversationFactory, build_dialogue
 from agentrl.engines.base import Engine
-from agentrl.errors import HeldOutError
+from agentrl.errors import ConfigError, HeldOutError
 from agentrl.learner.learner import Learner
 from agentrl.learner.policy import Policy, load_policy
 from agentrl.learner.sources import SignalSource, TrainedSource
@@ -76,6 +76,7 @@ def build_parts(config: Config, folder: Path | None = None) -> Parts:
     transforms = rewards.parse(list(config.rewards))
     check_run(config, methods, transforms)
     schedule = Schedule.of(config.schedule)
+    refuse_text_engine(config.engine.name)
     options = {"split": config.env.split, **config.env.options}
     env = registry.make(config.env.name, **options)
     refuse_held_out(env.tasks, config.env.split, config.env.name)
@@ -113,6 +114,7 @@ def build_engine(
         folder: Where such an engine logs; None: a temporary file.
         is_apart: It serves while the policy is trained, so it needs weights of its own.
     """
+    refuse_text_engine(config.name)
     factory: Any = registry.load("engines", config.name)
     options = dict(config.options)
     is_elsewhere = getattr(factory, "takes_directory", False)
@@ -123,6 +125,16 @@ def build_engine(
     model = policy.path if policy.is_lora or is_elsewhere or is_apart else policy.model
     engine: Engine = factory(model, max_batch=config.max_batch, **options)
     return engine
+
+
+def refuse_text_engine(name: str) -> None:
+    """Raise `ConfigError` for an engine that serves no policy of ours."""
+    if getattr(registry.load("engines", name), "speaks_text", False):
+        raise ConfigError(
+            f"engine={name} serves a model of its own and tells no log-probabilities: it cannot "
+            "train or serve a run's policy; use engine=transformers or engine=vllm, and evaluate "
+            "endpoints with: agentrl eval --model URL --env NAME"
+        )
 
 
 def refuse_held_out(tasks: TaskSet, split: str, name: str) -> None:

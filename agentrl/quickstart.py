@@ -18,7 +18,7 @@ from agentrl.evaluation.evaluate import Progress as EvaluationProgress
 from agentrl.evaluation.offline import evaluate_target
 from agentrl.evaluation.report import Report
 from agentrl.evaluation.results import read_results
-from agentrl.evaluation.target import BASE, find_target
+from agentrl.evaluation.target import BASE, find_run
 from agentrl.monitor.curve import Curve, HeldOutPoint, save_curves, terminal_curve
 from agentrl.monitor.metrics import read_metrics
 from agentrl.monitor.progress import PHASES
@@ -85,7 +85,7 @@ def _measure(run: RunDirectory, step: str | None) -> Measured:
         episodes[progress.trajectory.task_id] = progress.trajectory
 
     started = time.monotonic()
-    report = evaluate_target(find_target(str(run.path), step=step), on_progress=keep)
+    report = evaluate_target(find_run(run.path, step=step), on_progress=keep)
     return Measured(report, episodes, time.monotonic() - started)
 
 

@@ -12,21 +12,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentrl.cli.output import print_json, print_table
+from agentrl.errors import ConfigError
 from agentrl.options import read_options
 
 if TYPE_CHECKING:
     from agentrl.evaluation.evaluate import Progress
     from agentrl.evaluation.report import Report
     from agentrl.evaluation.statistics import Estimate
+    from agentrl.evaluation.target import Target
 
 
 def evaluate(
-    target: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run directory; or `tiny` or another model.")
-    ],
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run directory; or give --model.")
+    ] = None,
     overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="section.key=value on top of the run's settings."),
+        list[str] | None, typer.Argument(help="section.key=value on top of the settings.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="`tiny`, a model directory, a Hugging Face name, or an endpoint's URL; with "
+            "engine=openai a model's name there."
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Default: evaluation.split.")] = None,
     attempts: Annotated[
@@ -36,10 +44,11 @@ def evaluate(
         int | None, typer.Option(min=1, help="Size of the panel. Default: evaluation.tasks.")
     ] = None,
     step: Annotated[
-        str | None, typer.Option(help="A checkpoint's number, or `base`. Default: the latest.")
+        str | None,
+        typer.Option(help="Of a run: a checkpoint's number, or `base`. Default: the latest."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="For a model: settings of environment and dialogue.")
+        Path | None, typer.Option(help="For a model: settings of environment, dialogue, engine.")
     ] = None,
     env: Annotated[str | None, typer.Option(help="For a model: the environment.")] = None,
     env_options: Annotated[
@@ -48,11 +57,14 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seeds environments and sampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Evaluate a policy on held-out tasks; a stopped evaluation goes on where it was."""
+    """Evaluate a run or a model on held-out tasks; a stopped evaluation goes on where it was."""
     from agentrl.evaluation.offline import evaluate_target
-    from agentrl.evaluation.target import find_target
 
-    found = find_target(target, step=step, config=config, env=env, overrides=overrides or [])
+    words = list(overrides or [])
+    if run is not None and "=" in run and not Path(run).exists():
+        words.insert(0, run)
+        run = None
+    found = _target(run, model, step, config, env, words)
     options = read_options(env_options or [], "--env-options")
     with _progress() as on_progress:
         report = evaluate_target(
@@ -71,6 +83,31 @@ def evaluate(
     return 0
 
 
+def _target(
+    run: str | None,
+    model: str | None,
+    step: str | None,
+    config: Path | None,
+    env: str | None,
+    overrides: list[str],
+) -> Target:
+    from agentrl.evaluation.target import find_model, find_run
+
+    if (run is None) == (model is None):
+        raise ConfigError(
+            "name what to evaluate, either a run or a model: agentrl eval RUN, or "
+            "agentrl eval --model NAME --env NAME"
+        )
+    if model is not None:
+        if step is not None:
+            raise ConfigError(f"--step {step} is a run's; the model {model} has no steps")
+        return find_model(model, config=config, env=env, overrides=overrides)
+    found = find_run(run or "", step=step, overrides=overrides)
+    if config is not None or env is not None:
+        raise ConfigError(f"{run} is a run with its own settings; leave out --config and --env")
+    return found
+
+
 def print_report(report: Report) -> None:
     """Print a report for people."""
     conditions = report.conditions
@@ -80,11 +117,15 @@ def print_report(report: Report) -> None:
         f"{conditions.environment} · split {conditions.split}{held_out}"
         f"{f' ({settings})' if settings else ''} · policy {conditions.policy} · "
         f"{report.tasks} tasks ({report.panel}) x {_count(report.attempts, 'attempt')} · "
-        f"temperature {conditions.sampling.get('temperature', 1.0):g}"
+        f"temperature {_temperature(conditions.sampling)}"
     )
     print_table(("figure", "value", "95% interval"), _rows(report))
     for line in _remarks(report):
         print(line)
+
+
+def _temperature(sampling: dict[str, float]) -> str:
+    return f"{sampling['temperature']:g}" if "temperature" in sampling else "its own"
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str, str]]:
@@ -95,6 +136,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str, str]]:
             yield (f"pass@{k}", f"{estimate.value:.3f}", interval(estimate))
     yield ("turns", f"{report.turns:.1f}", "")
     yield ("tokens sampled", f"{report.tokens:.0f}", "")
+    if report.prompt_tokens:
+        yield ("tokens read", f"{report.prompt_tokens:.0f}", "")
     yield ("invalid turns", f"{report.invalid_rate:.1%}", "")
     for name, value in report.metrics.items():
         yield (name, f"{value:.3f}", "")

@@ -98,9 +98,10 @@ class Conversation:
         if prompt is None or self._pending is None:
             raise RuntimeError("Conversation.receive needs a prompt that was not answered yet")
         ids = np.asarray(completion.token_ids, np.int32)
-        self.sampled += len(ids)
+        self.sampled += completion.tokens
         self._remember(ids)
-        reply = self._reply(ids, prompt.choices, completion.finish_reason == "length")
+        cut_after = completion.tokens if completion.finish_reason == "length" else None
+        reply = self._reply(ids, prompt.choices, cut_after)
         self._pending = self._prompt = None
         return reply
 
@@ -187,7 +188,7 @@ class Conversation:
         self._buffer[self._length : end] = ids
         self._length = end
 
-    def _reply(self, ids: Ids, choices: Choices | None, cut: bool) -> Reply:
+    def _reply(self, ids: Ids, choices: Choices | None, cut_after: int | None) -> Reply:
         text = self._rules.codec.decode(ids)
         allowed = None
         if choices is not None and self._restriction is not None:
@@ -198,8 +199,8 @@ class Conversation:
         action, problem = self._rules.format.parse(text, self._info)
         if action is not None:
             return Reply(action, True, text, None, allowed)
-        if cut:
-            problem = f"Your answer was cut off after {len(ids)} tokens. {problem or ''}".rstrip()
+        if cut_after is not None:
+            problem = f"Your answer was cut off after {cut_after} tokens. {problem or ''}".rstrip()
         return Reply("", False, text, problem or "Your answer was not understood.", allowed)
 
     def _end(self, why: str) -> Prompt | None:

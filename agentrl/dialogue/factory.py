@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentrl.dialogue.choices import ChoiceEncoder
-from agentrl.dialogue.codec import Codec, load_codec
+from agentrl.dialogue.codec import BaseCodec, Codec, load_codec
 from agentrl.dialogue.conversation import Conversation, Rules
 from agentrl.dialogue.formats import FORMATS, ActionFormat
 from agentrl.errors import ConfigError, MissingExtraError, ModelError, did_you_mean
@@ -43,7 +43,7 @@ def build_dialogue(
     """Return the factory of a run's conversations.
 
     Args:
-        tokenizer: A Hugging Face tokenizer, a model directory or a model's name.
+        tokenizer: A Hugging Face tokenizer, a model directory or a model's name; or a codec.
         config: The configuration's `dialogue` section.
         context_length: Most ids that prompt and completion may have together.
         action_format: A format of the caller's own instead of the one the configuration names.
@@ -60,7 +60,7 @@ def build_dialogue(
         )
     if isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(tokenizer)
-    codec = load_codec(tokenizer)
+    codec = tokenizer if isinstance(tokenizer, BaseCodec) else load_codec(tokenizer)
     chosen = action_format if action_format is not None else _format(config)
     system = config.system
     if system is None and codec.takes_instructions:

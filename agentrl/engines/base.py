@@ -58,6 +58,14 @@ class Request:
     """The environment's info at this turn; only scripted engines read it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a model read and wrote as its endpoint counts it, in tokens that we do not see."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Completion:
     """What an engine sampled."""
@@ -65,13 +73,20 @@ class Completion:
     token_ids: Ids
     logprobs: Logprobs
     """Of each sampled id under the distribution it was drawn from (temperature and restriction
-    included), shape [len(token_ids)]."""
+    included), shape [len(token_ids)]; NaN where an engine for evaluation alone is not told."""
     finish_reason: FinishReason
     policy_version: int
     """The version of the weights that sampled it; where they changed meanwhile: the first id."""
     versions: npt.NDArray[np.int32] | None = None
     """The version that sampled each id, shape [len(token_ids)], where the weights changed while
     it was sampled; None: `policy_version` sampled all."""
+    usage: Usage | None = None
+    """Where the ids stand for text and not for the model's tokens: how many those were."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model sampled."""
+        return len(self.token_ids) if self.usage is None else self.usage.completion_tokens
 
 
 @runtime_checkable
@@ -86,7 +101,8 @@ class Engine(Protocol):
 
         Raises:
             EngineFault: The engine died or answered nonsense.
-            ConfigError: Prompt and limits do not fit the context.
+            ConfigError: Prompt and limits do not fit the context (`ContextOverflow` where only
+                the engine could know).
         """
         ...
 

@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agentrl import blocking
+import msgspec
+
+from agentrl import blocking, registry
 from agentrl.config import PolicyConfig
+from agentrl.engines.base import Engine
 from agentrl.evaluation.conditions import Conditions
 from agentrl.evaluation.evaluate import Progress, evaluate
 from agentrl.evaluation.held_out import panel_of
@@ -28,7 +31,7 @@ def evaluate_target(
     """Load a policy, play the panel and return the report.
 
     Args:
-        target: See `agentrl.evaluation.target.find_target`.
+        target: See `agentrl.evaluation.target`.
         split: None: `evaluation.split` of the settings.
         attempts: Per task; None: `evaluation.attempts`.
         tasks: Size of the panel; None: `evaluation.tasks`.
@@ -40,27 +43,19 @@ def evaluate_target(
         AgentRLError: The policy, environment or panel cannot be used; see `evaluate`.
     """
     from agentrl.dialogue.factory import build_dialogue
-    from agentrl.learner.policy import load_policy
-    from agentrl.parts import build_engine
 
     config = target.config
-    conditions = Conditions.of(
-        config, target.policy, split=split, options=dict(options or {}), seed=seed
-    )
+    conditions = _conditions(target, split, dict(options or {}), seed)
     size = config.evaluation.tasks if tasks is None else tasks
     panel, held_out = panel_of(conditions, target.folder, size)
-    settings = PolicyConfig(model=target.model, dtype=config.policy.dtype)
-    policy = load_policy(settings, seed=config.seed)
 
     async def play() -> Report:
-        engine = build_engine(config.engine, policy)
+        engine, tokenizer = await _serve(target)
         try:
-            # A running server may still hold what was trained last.
-            await engine.load_weights(0, policy.weights())
             return await evaluate(
                 conditions,
                 engine,
-                build_dialogue(policy.tokenizer, config.dialogue, engine.context_length),
+                build_dialogue(tokenizer, config.dialogue, engine.context_length),
                 panel,
                 results_path=conditions.results_file(target.folder),
                 attempts=config.evaluation.attempts if attempts is None else attempts,
@@ -71,3 +66,33 @@ def evaluate_target(
             await engine.close()
 
     return dataclasses.replace(blocking.run(play()), held_out=held_out)
+
+
+def _conditions(
+    target: Target, split: str | None, options: dict[str, Any], seed: int
+) -> Conditions:
+    found = Conditions.of(target.config, target.policy, split=split, options=options, seed=seed)
+    told = {name: value for name, value in found.sampling.items() if name not in target.unsent}
+    return msgspec.structs.replace(found, sampling=told)
+
+
+async def _serve(target: Target) -> tuple[Engine, Any]:
+    """Return an engine that serves the policy, and what renders conversations for it."""
+    config = target.config
+    factory = registry.load("engines", config.engine.name)
+    if getattr(factory, "speaks_text", False):
+        speaker = factory(target.model, **config.engine.options)
+        return speaker, speaker.codec
+    from agentrl.learner.policy import load_policy
+    from agentrl.parts import build_engine
+
+    settings = PolicyConfig(model=target.model, dtype=config.policy.dtype)
+    policy = load_policy(settings, seed=config.seed)
+    engine = build_engine(config.engine, policy)
+    try:
+        # A running server may still hold what was trained last.
+        await engine.load_weights(0, policy.weights())
+    except BaseException:
+        await engine.close()
+        raise
+    return engine, policy.tokenizer

@@ -53,6 +53,8 @@ class Report:
     """Share of invalid turns."""
     tokens: float
     """Mean sampled tokens of a scored attempt."""
+    prompt_tokens: float
+    """Mean tokens read by a scored attempt, over all its turns; 0 where no endpoint counts them."""
     metrics: dict[str, float]
     """Means of the environment's own figures over the scored attempts that have them."""
     missing: list[Missing]
@@ -89,6 +91,7 @@ class Report:
             "turns": self.turns,
             "invalid_rate": self.invalid_rate,
             "tokens": self.tokens,
+            "prompt_tokens": self.prompt_tokens,
             "metrics": self.metrics,
             "missing": [
                 {name: getattr(missing, name) for name in Missing.__slots__}
@@ -131,6 +134,7 @@ def build_report(
         turns=_mean([a.turns for a in scored]),
         invalid_rate=sum(a.invalid_turns for a in scored) / turns if turns else 0.0,
         tokens=_mean([a.tokens for a in scored]),
+        prompt_tokens=_mean([a.prompt_tokens for a in scored]),
         metrics=_metric_means(scored),
         missing=[_missing(key, final.get(key)) for key in wanted if _is_missing(key, final)],
         seconds=seconds,

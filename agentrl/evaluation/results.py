@@ -18,7 +18,7 @@ import msgspec
 
 from agentrl.errors import ConfigError, DataError
 from agentrl.evaluation.conditions import Conditions
-from agentrl.rollout.stats import RETRIES
+from agentrl.rollout.stats import COLLECTORS, PROMPT_TOKENS, SAMPLED_TOKENS
 from agentrl.storage.atomic import append_whole
 from agentrl.trajectory import Outcome, Trajectory
 
@@ -41,6 +41,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     invalid_turns: int = 0
     tokens: int = 0
     """Sampled tokens."""
+    prompt_tokens: int = 0
+    """Tokens read, over all turns, where an endpoint counts them."""
     error: str | None = None
     metrics: dict[str, float] = {}
     """Figures of the environment."""
@@ -48,7 +50,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @classmethod
     def of(cls, trajectory: Trajectory, attempt: int, fingerprint: str) -> Self:
         """Return what is kept of an episode."""
-        turns = trajectory.turns
+        turns, figures = trajectory.turns, trajectory.metrics
+        sampled = sum(len(turn.response_ids) for turn in turns)
         return cls(
             task=trajectory.task_id,
             attempt=attempt,
@@ -57,9 +60,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             score=trajectory.reward,
             turns=len(turns),
             invalid_turns=sum(not turn.valid for turn in turns),
-            tokens=sum(len(turn.response_ids) for turn in turns),
+            tokens=int(figures.get(SAMPLED_TOKENS, sampled)),
+            prompt_tokens=int(figures.get(PROMPT_TOKENS, 0)),
             error=trajectory.error,
-            metrics={k: v for k, v in trajectory.metrics.items() if k != RETRIES},
+            metrics={k: v for k, v in figures.items() if k not in COLLECTORS},
         )
 
     @property

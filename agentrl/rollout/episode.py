@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 from agentrl.config import RolloutConfig, SamplingConfig
 from agentrl.dialogue.base import Dialogue, Prompt, Reply
-from agentrl.engines.base import Completion, Engine, Request, Sampling
-from agentrl.errors import EnvironmentFault
+from agentrl.engines.base import Completion, Engine, Request, Sampling, Usage
+from agentrl.errors import ContextOverflow, EnvironmentFault
 from agentrl.rollout.environments import DeadlineFault, Environment, StepResult
 from agentrl.rollout.seeds import turn_seed
-from agentrl.rollout.stats import RolloutStats
+from agentrl.rollout.stats import PROMPT_TOKENS, SAMPLED_TOKENS, RolloutStats
 from agentrl.trajectory import Outcome, Trajectory, Turn
 
 _clock = time.perf_counter
@@ -125,7 +125,10 @@ class Episode:
         prompt = self._dialogue.prompt()
         if prompt is None:
             return Outcome.TRUNCATED_CONTEXT
-        completion = await self._generate(prompt)
+        try:
+            completion = await self._generate(prompt)
+        except ContextOverflow:
+            return Outcome.TRUNCATED_CONTEXT
         reply = self._dialogue.receive(completion)
         turn = self._record(prompt, completion, reply)
         outcome = None
@@ -182,9 +185,16 @@ class Episode:
         self._trajectory.turns.append(turn)
         stats = self._stats
         stats.turns += 1
-        stats.tokens_sampled += len(completion.token_ids)
+        stats.tokens_sampled += completion.tokens
         stats.tokens_read += len(prompt.new_ids)
+        if completion.usage is not None:
+            self._count(completion.usage)
         return turn
+
+    def _count(self, usage: Usage) -> None:
+        figures = self._trajectory.metrics
+        figures[PROMPT_TOKENS] = figures.get(PROMPT_TOKENS, 0.0) + usage.prompt_tokens
+        figures[SAMPLED_TOKENS] = figures.get(SAMPLED_TOKENS, 0.0) + usage.completion_tokens
 
     async def _act(self, turn: Turn, action: str) -> Outcome | None:
         """Give the action to the environment; return an outcome where it ended the episode."""

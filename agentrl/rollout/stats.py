@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from agentrl.trajectory import Outcome, Trajectory
 
-RETRIES = "retries"
-"""The figure in `Trajectory.metrics` that is the collector's; all others are the environment's."""
+RETRIES, PROMPT_TOKENS, SAMPLED_TOKENS = "retries", "prompt_tokens", "sampled_tokens"
+"""The latter two as an endpoint counts them, over all turns, where its tokens are not seen."""
+COLLECTORS = frozenset({RETRIES, PROMPT_TOKENS, SAMPLED_TOKENS})
+"""Figures in `Trajectory.metrics` that are the collector's; all others are the environment's."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,6 @@ def environment_means(trajectories: Iterable[Trajectory]) -> dict[str, float]:
         if trajectory.outcome.is_infrastructure:
             continue
         for name, value in trajectory.metrics.items():
-            if name != RETRIES:
+            if name not in COLLECTORS:
                 given.setdefault(f"env/{name}", []).append(value)
     return {name: sum(values) / len(values) for name, values in sorted(given.items())}

@@ -121,7 +121,7 @@ def test_the_initial_policy_and_a_bare_model(
     assert [p.name[:10] for p in (run / "evaluations").glob("*.jsonl")] == ["test-base-"]
     monkeypatch.chdir(tmp_path)
     words = ["--config", str(run / "config.yaml"), "--tasks", "2"]
-    assert main(["eval", str(model), *words]) == 0
+    assert main(["eval", "--model", str(model), *words]) == 0
     (results,) = (tmp_path / "runs/evaluations").glob(f"test-{model.name}-*.jsonl")
     assert len(results.read_text().splitlines()) == 5
 
@@ -169,18 +169,26 @@ def test_mistakes_are_one_line_and_code_2(
 
 def test_targets_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "half/checkpoints").mkdir(parents=True)
-    cases = {
-        "tiny": "say what it shall play, with --env NAME or --config FILE",
-        str(tmp_path / "none"): "say what it shall play",
-        str(tmp_path / "half"): "has no config.yaml",
-    }
-    for target, message in cases.items():
-        assert main(["eval", target]) == 2
-        assert message in capsys.readouterr().err
-    assert main(["eval", "tiny", "--step", "3"]) == 2
-    assert "not a run directory" in capsys.readouterr().err
-    assert main(["eval", str(tmp_path / "none"), "--env", "alfworld"]) == 2
-    assert "no model directory" in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("{}")
+    none = str(tmp_path / "none")
+    cases = [
+        (["--model", "tiny"], "say what tiny shall play, with --env NAME or --config FILE"),
+        ([none], f"evaluated with: agentrl eval --model {none} --env NAME"),
+        ([none, "--env", "alfworld"], "is no run directory"),
+        ([str(tmp_path / "half")], "has no config.yaml"),
+        (["--model", "tiny", "--env", "alfworld", "--step", "3"], "the model tiny has no steps"),
+        (["--model", none, "--env", "alfworld"], "no model directory"),
+        (["--model", str(tmp_path / "run"), "--env", "alfworld"], "is a run, not a model"),
+        (["--env", "alfworld"], "either a run or a model"),
+        ([none, "--model", "tiny", "--env", "alfworld"], "either a run or a model"),
+        (["seed=1"], "either a run or a model"),
+    ]
+    for words, message in cases:
+        assert main(["eval", *words]) == 2
+        shown = capsys.readouterr().err
+        assert message in shown
+        assert shown.count("\n") == 1
     assert main(["compare", str(tmp_path / "none"), str(tmp_path)]) == 2
     assert "neither a run directory nor a results file" in capsys.readouterr().err
 

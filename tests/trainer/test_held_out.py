@@ -11,7 +11,7 @@ from agentrl.config import build_config
 from agentrl.errors import TaskError
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.offline import evaluate_target
-from agentrl.evaluation.target import find_target
+from agentrl.evaluation.target import find_run
 from agentrl.monitor.metrics import read_metrics
 from agentrl.parts import build_parts
 from agentrl.run import RunDirectory
@@ -57,13 +57,13 @@ def test_evaluating_the_run_afterwards_gives_the_same_without_playing(
 ) -> None:
     run = start(tree, tmp_path / "run")
     for step, point in (("base", points(run)[0]), ("4", points(run)[-1])):
-        report = evaluate_target(find_target(str(run.path), step=step))
+        report = evaluate_target(find_run(run.path, step=step))
         assert report.resumed == report.scored == 8
         assert report.success.value == point["success"]
     # And played again from the files, the figures are those that the live policy had.
     for file in run.evaluations.glob("*step-000004*"):
         file.unlink()
-    again = evaluate_target(find_target(str(run.path), step="4"))
+    again = evaluate_target(find_run(run.path, step="4"))
     assert again.resumed == 0
     assert again.success.value == points(run)[-1]["success"]
 

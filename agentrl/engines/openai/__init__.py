@@ -1,0 +1,1 @@
+"""Any endpoint that speaks `POST /v1/chat/completions`, for evaluation."""
