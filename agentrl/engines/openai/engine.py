@@ -173,7 +173,7 @@ class OpenAIEngine:
         if answer.finish_reason == "stop":
             ids = np.append(ids, np.int32(END))
         unknown = np.full(len(ids), np.nan, np.float32)
-        return Completion(ids, unknown, answer.finish_reason, self._version, answer.usage)
+        return Completion(ids, unknown, answer.finish_reason, self._version, usage=answer.usage)
 
     def _warn_of_thoughts(self, answer: Answer, limit: int) -> None:
         if self._has_warned or answer.text.strip() or answer.finish_reason != "length":
