@@ -136,9 +136,11 @@ class ChatClient:
                 f"({refusal.text}); what has been played is kept: give the same command again then"
             )
         pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * (1 + random.random())
+        # Pauses grow whatever it asks for: some say 0 and refuse again.
+        pause = max(pause, refusal.wait or 0.0)
         if refusal.wait is not None or refusal.status == 429:
             # One request too many is a reason for all to wait.
-            self._pacer.silence(pause if refusal.wait is None else refusal.wait)
+            self._pacer.silence(pause)
         else:
             await self._pacer.sleep(pause)
 

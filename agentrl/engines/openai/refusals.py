@@ -80,13 +80,14 @@ def refusal_in(content: Any, status: int, endpoint: Endpoint, wait: float | None
             found = found[name]
             break
     code = ""
+    number: Any = None
     if isinstance(found, dict):
         number = found.get("code")
-        if status < 400:
-            status = number if isinstance(number, int) and 400 <= number < 600 else 500
         code = str(number or found.get("type") or "")
         found = found.get("message", found)
-    return Refusal(status if status != 200 else 500, _line(str(found), endpoint), code, wait)
+    if status < 300:
+        status = number if isinstance(number, int) and 400 <= number < 600 else 500
+    return Refusal(status, _line(str(found), endpoint), code, wait)
 
 
 def explain(
