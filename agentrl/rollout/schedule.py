@@ -55,7 +55,9 @@ class Schedule:
             next_update: The next update to take groups.
             tasks: Groups per update.
         """
-        return max(0, self.deadline(version) - next_update + 1) * tasks
+        updates = max(0, self.deadline(version) - next_update + 1)
+        # Without a choice of groups an update trains on the same ones every time.
+        return (min(updates, 1) if self.waits else updates) * tasks
 
 
 @dataclass(slots=True, eq=False)

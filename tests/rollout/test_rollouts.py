@@ -61,6 +61,18 @@ async def test_one_step_off_is_one_step_off():
     assert len({t.id for batch in batches for t in batch}) == UPDATES * TASKS * SIZE
 
 
+@pytest.mark.parametrize("schedule", [SYNC, ONE_OFF])
+async def test_what_is_trained_on_does_not_depend_on_which_episodes_end_first(schedule):
+    class Uneven(ScriptEngine):
+        async def generate(self, request):
+            await asyncio.sleep(0.005 if request.session.startswith("g00") else 0)
+            return await super().generate(request)
+
+    batches = await train(Uneven(climb), schedule)
+    groups = [sorted({t.group for t in batch}) for batch in batches]
+    assert groups == [[f"g{2 * i:02d}", f"g{2 * i + 1:02d}"] for i in range(UPDATES)]
+
+
 async def test_asynchronous_episodes_go_on_across_updates_within_the_bound():
     class Uneven(ScriptEngine):
         async def generate(self, request):

@@ -34,7 +34,8 @@ def test_the_room_that_groups_have() -> None:
     sync, ahead = Schedule(0, waits=True), Schedule(1, waits=True)
     # Before update 1 the groups of one update; while it is trained none may begin.
     assert [sync.room(0, update, 4) for update in (1, 2)] == [4, 0]
-    assert [ahead.room(0, update, 4) for update in (1, 2)] == [8, 4]
+    assert [ahead.room(0, update, 4) for update in (1, 2)] == [4, 4]
+    assert [Schedule(1, waits=False).room(0, update, 4) for update in (1, 2)] == [8, 4]
 
 
 def test_the_first_to_end_are_taken_where_nothing_is_due() -> None:
