@@ -6,6 +6,8 @@
     {"event": "trained", "update": 5, "episodes": {"000005/003/1": "9c1f…", …}}
     {"event": "closed"}                                 the process ended in order
 
+Every line also has its `time`, in seconds of the epoch.
+
 Updates after the one that a later process goes on from are undone: their episodes count as such,
 and are played again. The digest is of the episode's token ids, so that it shows that what was
 trained on is what was played.
@@ -14,6 +16,7 @@ trained on is what was played.
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -76,7 +79,8 @@ class Ledger:
             self._file.close()
 
     def _write(self, event: str, **values: Any) -> None:
-        self._file.write(json.dumps({"event": event, **values}) + "\n")
+        line = {"event": event, "time": round(time.time(), 3), **values}
+        self._file.write(json.dumps(line) + "\n")
 
 
 @dataclass(slots=True)
