@@ -110,7 +110,7 @@ def build_engine(
 
     Args:
         config: Which engine.
-        policy: With LoRA, and where the engine is in another process, its directory is served.
+        policy: With LoRA a copy is served; by an engine in another process, its directory.
         folder: Where such an engine logs; None: a temporary file.
         is_apart: It serves while the policy is trained, so it needs weights of its own.
     """
@@ -122,7 +122,9 @@ def build_engine(
         options.setdefault("dtype", str(policy.base.dtype).removeprefix("torch."))
         if folder is not None:
             options.setdefault("log", folder / f"{config.name}.log")
-    model = policy.path if policy.is_lora or is_elsewhere or is_apart else policy.model
+        model = policy.path
+    else:
+        model = policy.copied() if policy.is_lora or is_apart else policy.model
     engine: Engine = factory(model, max_batch=config.max_batch, **options)
     return engine
 

@@ -17,6 +17,7 @@ _BESIDE_THE_CLONE = REPOSITORY.parent / "shared" / "data"
 if "AGENTRL_DATA" not in os.environ and _BESIDE_THE_CLONE.is_dir():
     os.environ["AGENTRL_DATA"] = str(_BESIDE_THE_CLONE)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -36,6 +36,8 @@ class PolicyConfig(Section):
     """LoRA scale numerator."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type the weights are kept in."""
+    device: str = "auto"
+    """Where they are: auto (cuda where there is one, else cpu), cpu, cuda, cuda:1, …."""
 
 
 class DialogueConfig(Section):

@@ -86,7 +86,9 @@ async def _serve(target: Target) -> tuple[Engine, Any]:
     from agentrl.learner.policy import load_policy
     from agentrl.parts import build_engine
 
-    settings = PolicyConfig(model=target.model, dtype=config.policy.dtype)
+    # A server has the device to itself.
+    device = "cpu" if getattr(factory, "takes_directory", False) else config.policy.device
+    settings = PolicyConfig(model=target.model, dtype=config.policy.dtype, device=device)
     policy = load_policy(settings, seed=config.seed)
     engine = build_engine(config.engine, policy)
     try:

@@ -91,8 +91,8 @@ class Checkpoint:
                 )
             other.load_state_dict(saved["others"][name])
         torch.set_rng_state(saved["torch"].cpu())
-        if torch.cuda.is_available() and saved["cuda"]:
-            torch.cuda.set_rng_state_all([stream.cpu() for stream in saved["cuda"]])
+        if device.type == "cuda" and saved["cuda"] is not None:
+            torch.cuda.set_rng_state(saved["cuda"].cpu(), device)
 
 
 def save_checkpoint(
@@ -203,6 +203,7 @@ def _write(
     generators: dict[str, np.random.Generator],
     others: Mapping[str, TrainedSource],
 ) -> None:
+    device = learner.policy.device
     learner.policy.save(folder / _POLICY)
     progress = learner.state_dict()
     if progress["weights"].keys() <= _weight_names(folder / _POLICY):
@@ -214,7 +215,8 @@ def _write(
         "generators": {n: _stream(g.bit_generator.state) for n, g in generators.items()},
         "others": {name: other.state_dict() for name, other in others.items()},
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # Of the policy's device alone: asking another one would take memory there.
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
     with (folder / _LEARNER).open("wb") as file:
         torch.save(saved, file)

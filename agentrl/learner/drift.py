@@ -107,7 +107,7 @@ def measure(
     tokens = np.flatnonzero(used)
     gaps = logprobs[tokens] - batch.logprobs[tokens]
     turns = turns[tokens]
-    versions = batch.policy_versions[turns]
+    versions = batch.token_versions()[tokens]
     fresh = versions >= (versions.max(initial=0) if version is None else version)
     trajectories = batch.trajectory_of_turn()
     _, episodes = np.unique(trajectories[turns], return_inverse=True)

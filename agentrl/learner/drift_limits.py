@@ -110,6 +110,12 @@ def _turns(drift: Drift) -> str:
 
 def _cause(drift: Drift, gaps: Gaps) -> str:
     """Return what such a gap usually comes from."""
+    stale, fresh = drift.stale, drift.fresh
+    if stale is not None and gaps is not fresh and (fresh is None or stale.mean > 3 * fresh.mean):
+        return (
+            "most of it is of tokens that older weights sampled, from which the policy has moved "
+            "away: lower learner.learning_rate or schedule.max_staleness"
+        )
     means = [part.mean for part in drift.turns.values() if part.tokens >= MIN_TOKENS]
     if means and max(means[1:], default=0.0) > 3 * means[0]:
         return (

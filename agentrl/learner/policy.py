@@ -18,6 +18,7 @@ import torch
 
 from agentrl.config import PolicyConfig
 from agentrl.errors import MissingExtraError, ModelError
+from agentrl.learner.device import resolve_device
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 """Where shipped models live."""
@@ -49,6 +50,17 @@ class Policy:
         """Where the weights are."""
         device: torch.device = next(iter(self.model.parameters())).device
         return device
+
+    def copied(self) -> Any:
+        """Return a plain model of its own with the weights of this moment, adapters merged in."""
+        if not self.is_lora:
+            return copy.deepcopy(self.model)
+        from transformers import AutoModelForCausalLM
+
+        with self.device:
+            model = AutoModelForCausalLM.from_config(self.base.config, dtype=self.base.dtype)
+        model.load_state_dict(self.weights())
+        return model
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """Return the parameters that training changes, by name."""
@@ -135,20 +147,19 @@ def resolve_model(name: str) -> Path | str:
     return name
 
 
-def load_policy(
-    config: PolicyConfig, *, device: str | torch.device = "cpu", seed: int = 0
-) -> Policy:
+def load_policy(config: PolicyConfig, *, seed: int = 0) -> Policy:
     """Load a model and its tokenizer for training.
 
     Args:
-        config: Which model, its weight type, and LoRA.
-        device: Where to put the weights.
+        config: Which model, where to put its weights and in which type, and LoRA.
         seed: Seeds the initial LoRA adapters.
 
     Raises:
+        ConfigError: The device is not there.
         ModelError: The directory is missing or damaged, or the Hub cannot be reached.
         MissingExtraError: LoRA is asked for and peft is not installed.
     """
+    device = resolve_device(config.device)
     source = resolve_model(config.model)
     tokenizer = load_tokenizer(source)
     model = _load_model(source, getattr(torch, config.dtype)).to(device).eval()

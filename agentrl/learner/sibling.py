@@ -8,7 +8,6 @@ weights, which saves gradients and optimiser state.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -134,14 +133,7 @@ class Sibling:
 
 def _copied(policy: Policy, recompute: bool) -> Any:
     """Return a plain copy of the policy's model, adapters merged in."""
-    if policy.is_lora:
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_config(policy.base.config, dtype=policy.base.dtype)
-        model.load_state_dict(policy.weights())
-        model = model.to(policy.device)
-    else:
-        model = copy.deepcopy(policy.model)
+    model = policy.copied()
     if recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     # transformers recomputes only in training mode; dropout is 0 in any mode.

@@ -84,7 +84,7 @@ def _start(
         model = build_model(recipe.shape, tokenizer, seed)
     else:
         tokenizer = load_tokenizer(resolve_model(before))
-        model = load_policy(PolicyConfig(model=before)).model
+        model = load_policy(PolicyConfig(model=before, device="cpu")).model
         if stage.vocabulary is not None and stage.vocabulary > len(tokenizer):
             tokenizer = grow_tokenizer(tokenizer, _texts(supplies, seed), stage.vocabulary)
     grow_model(model, tokenizer, stage.context)

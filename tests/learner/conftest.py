@@ -54,7 +54,7 @@ def make_model() -> Callable[..., Path]:
 
 @pytest.fixture
 def policy(model_dir: Path) -> Policy:
-    return load_policy(PolicyConfig(model=str(model_dir)), device="cpu")
+    return load_policy(PolicyConfig(model=str(model_dir)))
 
 
 def random_turn(rng: np.random.Generator, *, starts: bool, restricted: bool) -> Turn:

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +159,39 @@ def test_lora_trains_adapters_and_serves_merged_weights(
     )
     # Serving leaves no rounding in the frozen weights.
     assert all(torch.equal(after[n], p) for n, p in frozen.items())
+
+
+def test_adapters_on_bfloat16_weights_learn_in_float32(
+    model_dir: Path, make_batch: Callable[..., Batch], tmp_path: Path
+) -> None:
+    policy = load(model_dir, lora_rank=4, dtype="bfloat16")
+    assert {p.dtype for p in policy.trainable().values()} == {torch.float32}
+    before = {n: p.clone() for n, p in policy.trainable().items()}
+    learner = Learner(policy, LearnerConfig(checkpoint_activations=True), seed=0)
+    batch = make_batch(4)
+    assert learner.update(batch, np.ones(batch.num_turns))["grad_norm"] > 0
+    # Steps of 1e-6: bfloat16 would have lost them.
+    assert any(not torch.equal(p, before[n]) for n, p in policy.trainable().items())
+    policy.save(tmp_path / "merged")
+    saved = load(tmp_path / "merged", dtype="bfloat16", lora_rank=1).base
+    assert {p.dtype for n, p in saved.named_parameters() if "lora_" not in n} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("settings", [{}, {"lora_rank": 4}, {"lora_rank": 4, "dtype": "bfloat16"}])
+def test_a_copy_is_plain_and_stays_as_it_is(model_dir: Path, settings: dict[str, Any]) -> None:
+    policy = load(model_dir, **settings)
+    with torch.no_grad():
+        for parameter in policy.trainable().values():
+            parameter.add_(0.1)
+    copy, weights = policy.copied(), policy.weights()
+    assert {n: w.dtype for n, w in copy.state_dict().items()} == {
+        n: w.dtype for n, w in weights.items()
+    }
+    kept = {n: w.clone() for n, w in weights.items()}
+    with torch.no_grad():
+        for parameter in policy.trainable().values():
+            parameter.zero_()
+    assert all(torch.equal(copy.state_dict()[n], w) for n, w in kept.items())
 
 
 def test_lora_reference_is_the_base_without_a_copy(model_dir: Path) -> None:
