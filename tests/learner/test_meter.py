@@ -30,7 +30,7 @@ def test_the_gap_is_what_the_engine_said_wrong(model_dir, make_batch, settings) 
     """Measured anew in every layout: with old log-probabilities at hand, and without."""
     learner = learner_of(model_dir, importance="none", **settings)
     batch = make_batch(8)
-    plain = learner_of(model_dir).logprobs(batch)
+    plain = learner_of(model_dir).signals(batch, ["old_logprob"])["old_logprob"]
     wrong = np.where(batch.sampled, plain - 0.05, np.nan).astype(np.float32)
     figures = learner.update(replace(batch, logprobs=wrong), advantages_of(batch))
     assert figures["drift/gap_mean"] == pytest.approx(0.05, abs=1e-4)

@@ -81,7 +81,7 @@ async def test_pauses_grow(make_endpoint, respond, fake_time, status: int, heade
 async def test_an_endpoint_that_goes_on_failing(make_endpoint, respond, fake_time) -> None:
     endpoint = await make_endpoint(faults=[respond(500, {"error": "out of\nmemory"})] * 3)
     client = client_of(endpoint, fake_time, retries=2)
-    with pytest.raises(EngineFault, match="failed 3 times in a row.*status 500: out of memory"):
+    with pytest.raises(EngineFault, match=r"failed 3 times in a row.*status 500: out of memory"):
         await client.ask(body(), 10)
     await client.close()
 
