@@ -144,7 +144,7 @@ def test_packed_and_unpacked_gradients_agree(
     packed = gradients(policy, batch, 4096)
     assert packed.keys() == one_by_one.keys() != set()
     for name, gradient in packed.items():
-        torch.testing.assert_close(gradient, one_by_one[name], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(gradient, one_by_one[name], rtol=1e-5, atol=1e-4)
 
 
 def test_segments_cannot_influence_one_another(policy: Policy, make_batch: MakeBatch) -> None:
