@@ -1,10 +1,10 @@
 """What the schedules would take on two devices, from what a synchronous run took on one.
 
-A simulation by events. The rules are the real ones (`agentrl.rollout.schedule`) and the loop is that
-of `agentrl.trainer`; only the clock is not. Episodes are as long as they were, in tokens, and an
-engine with n of them in flight takes `fixed + each * n` seconds to give every one its next token,
-as fitted to when the run's episodes began and ended. Learning and weight updates take what they
-took; while weights change the engine gives no tokens.
+A simulation by events. The rules are the real ones (`agentrl.rollout.schedule`) and the loop is
+that of `agentrl.trainer`; only the clock is not. Episodes are as long as they were, in tokens, and
+an engine with n of them in flight takes `fixed + each * n` seconds to give every one its next
+token, as fitted to when the run's episodes began and ended. Learning and weight updates take what
+they took; while weights change the engine gives no tokens.
 """
 
 from __future__ import annotations
