@@ -1,0 +1,331 @@
+"""Whether multi-turn collection keeps a vLLM server as busy as anything could.
+
+    python tests/benchmarks/bench_saturation.py --model models/smollm2 [--rounds 3] [--quick]
+
+One real server, started by the engine; generated games of ALFWorld, full memory, so that prompts
+grow with the turns. Three phases take turns, each with an empty prefix cache:
+
+    collection   the collector with the vLLM engine: environment, dialogue, checks, HTTP
+    raw          the server alone. What collection asked is asked again, encoded before the clock
+                 starts: the same prompts and settings, as many tokens as it got (forced), with
+                 log-probabilities, which training needs. As many episodes at a time, the turns of
+                 an episode one after the other; the next request goes out as soon as the answer
+                 before is in, which nobody reads. No client whose prompts hold the answers to
+                 earlier ones can be faster.
+    lock-step    the same collector, engine, episodes and seeds, but with a barrier: no episode gets
+                 its completion before all have theirs; those that have ended idle until the whole
+                 batch has, and then the next batch begins. The common design.
+
+Episodes are uneven in two ways. Completions end where the model ends them. And episodes take as
+many turns as with the shipped policy after the quickstart: three in four are solved, in as many
+turns as that policy needs (`SOLVED`), the others go on to the limit of 20. SmolLM2 itself solves
+nothing: all its episodes would be equally long, which no barrier minds.
+
+Client and server share the machine's cores: what the client computes the server lacks. So the
+client's processor seconds are printed too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import gymnasium
+import msgspec
+
+from agentrl.config import DialogueConfig, RolloutConfig
+from agentrl.dialogue.factory import ConversationFactory, build_dialogue
+from agentrl.engines.base import Completion, Engine, Request
+from agentrl.engines.vllm.engine import VllmEngine
+from agentrl.engines.vllm.wire import Answer, sampling_body
+from agentrl.registry import make
+from agentrl.rollout.collector import Collector, GroupRequest
+
+SOLVED = (4, 5, 6, 6, 7, 8, 9, 11, 14)
+"""Turns of solved games, as deciles."""
+MAX_TURNS = 20
+GROUP = 8
+"""Episodes that play the same game, and so begin with the same prompt."""
+PHASES = ("collection", "raw", "lock-step")
+
+Chain = list[tuple[Request, Completion]]
+"""What an episode asked and got, turn by turn."""
+T = TypeVar("T")
+
+
+class Uneven(gymnasium.Wrapper[str, str, str, str]):
+    """A game that is over after a number of turns that its seed draws."""
+
+    def __init__(self) -> None:
+        super().__init__(make("alfworld", difficulty=6, max_turns=MAX_TURNS))
+        self._left = MAX_TURNS
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        rng = random.Random(seed)
+        self._left = rng.choice(SOLVED) if rng.random() < 0.75 else MAX_TURNS
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: str) -> Any:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._left -= 1
+        return observation, reward, terminated, truncated or self._left == 0, info
+
+
+class Recording:
+    """An engine that keeps what each episode asked and got."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.chains: dict[str, Chain] = {}
+        self._engine = engine
+
+    async def generate(self, request: Request) -> Completion:
+        completion = await self._engine.generate(request)
+        self.chains.setdefault(request.session, []).append((request, completion))
+        return completion
+
+    async def release(self, session: str) -> None:
+        await self._engine.release(session)
+
+
+class LockStep(Recording):
+    """An engine that answers nobody before it can answer all episodes that go on."""
+
+    def __init__(self, engine: Engine, episodes: int) -> None:
+        super().__init__(engine)
+        self._episodes = episodes
+        self._asked: list[tuple[Request, asyncio.Future[Completion]]] = []
+        self._answering: asyncio.Task[None] | None = None
+
+    async def generate(self, request: Request) -> Completion:
+        answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._asked.append((request, answer))
+        self._begin_if_complete()
+        return await answer
+
+    async def release(self, session: str) -> None:
+        await super().release(session)
+        self._episodes -= 1
+        self._begin_if_complete()
+
+    def _begin_if_complete(self) -> None:
+        if self._asked and len(self._asked) == self._episodes:
+            asked, self._asked = self._asked, []
+            self._answering = asyncio.create_task(self._answer(asked))
+
+    async def _answer(self, asked: list[tuple[Request, asyncio.Future[Completion]]]) -> None:
+        calls = [super(LockStep, self).generate(request) for request, _ in asked]
+        try:
+            completions = await asyncio.gather(*calls)
+        except Exception as error:
+            for _, answer in asked:
+                answer.set_exception(error)
+            return
+        for (_, answer), completion in zip(asked, completions, strict=True):
+            answer.set_result(completion)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The server and what is played on it."""
+
+    engine: VllmEngine
+    dialogues: ConversationFactory
+    requests: Sequence[GroupRequest]
+    slots: int
+
+    async def collect(self) -> dict[str, Chain]:
+        """Play all episodes as a run does."""
+        recording = Recording(self.engine)
+        await self._play(recording, self.requests)
+        return recording.chains
+
+    async def lock_step(self) -> dict[str, Chain]:
+        """Play them in batches, turn by turn."""
+        chains: dict[str, Chain] = {}
+        for start in range(0, len(self.requests), self.slots):
+            batch = self.requests[start : start + self.slots]
+            engine = LockStep(self.engine, len(batch))
+            await self._play(engine, batch)
+            chains |= engine.chains
+        return chains
+
+    async def raw(self, chains: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
+        """Send all messages of all chains; return the answers."""
+        address = urlsplit(self.engine.urls[0])
+        answers: list[list[bytes]] = [[] for _ in chains]
+        waiting = deque(zip(chains, answers, strict=True))
+
+        async def slot() -> None:
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            while waiting:
+                chain, into = waiting.popleft()
+                for message in chain:
+                    writer.write(message)
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    assert b" 200 " in head.partition(b"\r\n")[0], head
+                    size = int(head.lower().partition(b"content-length:")[2].split()[0])
+                    into.append(await reader.readexactly(size))
+            writer.close()
+
+        await asyncio.gather(*(slot() for _ in range(self.slots)))
+        return answers
+
+    async def _play(self, engine: Any, requests: Sequence[GroupRequest]) -> None:
+        config = RolloutConfig(concurrency=self.slots, retries=0, episode_seconds=None)
+        async with Collector(Uneven, self.dialogues, engine, config) as collector:
+            collected = await collector.collect(requests)
+        assert not collected.lost, collected.lost[0].error
+
+
+def encode(url: str, chain: Chain) -> list[bytes]:
+    """Return an episode's requests as they go over the wire, each for as many tokens as it got."""
+    messages = []
+    for request, got in chain:
+        body = sampling_body("policy", request.prompt_ids.tolist(), request.sampling)
+        content = msgspec.json.encode(body | {"max_tokens": got.tokens, "stop_token_ids": []})
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        messages.append(head.encode() + content)
+    return messages
+
+
+def agreement(chains: Sequence[Chain], answers: Sequence[Sequence[bytes]]) -> float:
+    """Return the share of answers with the ids that collection got, which its next prompt holds.
+
+    Where they differ, as rounding depends on what is computed together, the server reads ids again
+    that it would have had in its cache.
+    """
+    decoder = msgspec.json.Decoder(Answer)
+    same = []
+    for chain, messages in zip(chains, answers, strict=True):
+        for (_, got), message in zip(chain, messages, strict=True):
+            ids = decoder.decode(message).choices[0].token_ids or []
+            assert len(ids) == got.tokens, "the raw phase sampled another number of tokens"
+            same.append(ids == got.token_ids.tolist())
+    return statistics.mean(same)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One phase of one round."""
+
+    tokens: int
+    seconds: float
+    processor: float
+    """Seconds of the client alone."""
+
+    @property
+    def pace(self) -> float:
+        """Sampled tokens per second."""
+        return self.tokens / self.seconds
+
+
+async def timed(url: str, work: Awaitable[T]) -> tuple[T, float, float]:
+    """Return what some work returns, its seconds and the client's processor seconds."""
+    forget = urllib.request.Request(f"{url}/reset_prefix_cache", method="POST")
+    urllib.request.urlopen(forget).close()
+    start, processor = time.perf_counter(), time.process_time()
+    result = await work
+    return result, time.perf_counter() - start, time.process_time() - processor
+
+
+async def play_round(bench: Bench) -> dict[str, Measured]:
+    """Return the figures of all phases."""
+    url = bench.engine.urls[0]
+    played, *spent = await timed(url, bench.collect())
+    found = {"collection": Measured(tokens_of(played), *spent)}
+    chains = [played[f"{request.group}/0"] for request in bench.requests]
+    messages = [encode(url, chain) for chain in chains]
+    answers, *spent = await timed(url, bench.raw(messages))
+    found["raw"] = Measured(tokens_of(played), *spent)
+    stepped, *spent = await timed(url, bench.lock_step())
+    found["lock-step"] = Measured(tokens_of(stepped), *spent)
+    text = ", ".join(f"{name} {phase.pace:.0f} tokens/s" for name, phase in found.items())
+    print(f"{text}; raw sampled the same in {agreement(chains, answers):.0%}", flush=True)
+    return found
+
+
+def tokens_of(chains: Mapping[str, Chain]) -> int:
+    """Return how many tokens were sampled."""
+    return sum(got.tokens for chain in chains.values() for _, got in chain)
+
+
+def games(episodes: int) -> list[GroupRequest]:
+    """Return episodes of generated games; each has a seed, and so a length, of its own."""
+    tasks = make("alfworld", difficulty=6).tasks.ids("train")
+    return [
+        GroupRequest(f"{i // GROUP:03d}-{i % GROUP}", tasks[i // GROUP], seed=i)
+        for i in range(episodes)
+    ]
+
+
+async def play(bench: Bench, rounds: int) -> list[dict[str, Measured]]:
+    """Warm up with a few episodes, then return the figures of all rounds."""
+    try:
+        await play_round(Bench(bench.engine, bench.dialogues, bench.requests[:GROUP], bench.slots))
+        return [await play_round(bench) for _ in range(rounds)]
+    finally:
+        await bench.engine.close()
+
+
+def show(rounds: Sequence[Mapping[str, Measured]]) -> None:
+    """Print paces and ratios."""
+    print(f"\n| {'phase':<24} | tokens | seconds | client's processor | tokens/s |")
+    print(f"| {'-' * 24} | -----: | ------: | -----------------: | -------: |")
+    for name in PHASES:
+        column = [found[name] for found in rounds]
+        tokens, seconds, processor, pace = (
+            statistics.median(getattr(phase, key) for phase in column)
+            for key in ("tokens", "seconds", "processor", "pace")
+        )
+        print(f"| {name:<24} | {tokens:>6.0f} | {seconds:>7.1f} | {processor:>16.1f} s |", end="")
+        print(f" {pace:>8.0f} |")
+    print(f"\n| {'ratio of tokens/s':<24} | lowest | median | highest |")
+    print(f"| {'-' * 24} | -----: | -----: | ------: |")
+    for other in PHASES[1:]:
+        ratios = sorted(found["collection"].pace / found[other].pace for found in rounds)
+        middle = statistics.median(ratios)
+        print(f"| {'collection / ' + other:<24} | {ratios[0]:>6.2f} | {middle:>6.2f} |", end="")
+        print(f" {ratios[-1]:>7.2f} |")
+
+
+def main() -> None:
+    """Start the server, play and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", type=Path, required=True, help="a model directory")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--episodes", type=int, default=128)
+    parser.add_argument("--slots", type=int, default=64, help="episodes in flight")
+    parser.add_argument("--tokens", type=int, default=32, help="most per turn")
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--quick", action="store_true", help="one small round")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.episodes, options.tokens = 1, 2 * options.slots, 8
+    engine = VllmEngine(
+        options.model,
+        max_batch=options.slots,
+        context_length=2048,
+        dtype=options.dtype,
+        environment={"VLLM_CPU_KVCACHE_SPACE": "4"},
+    )
+    dialogue = DialogueConfig(format="plain", max_turn_tokens=options.tokens)
+    dialogues = build_dialogue(options.model, dialogue, engine.context_length)
+    bench = Bench(engine, dialogues, games(options.episodes), options.slots)
+    show(asyncio.run(play(bench, options.rounds)))
+
+
+if __name__ == "__main__":
+    main()
