@@ -1,12 +1,16 @@
 """Learner against TRL's GRPO step: one update on the same multi-turn batch and the same model.
 
     python tests/benchmarks/bench_learner.py [--threads 1] [--rounds 3] [--episodes 128]
+    python tests/benchmarks/bench_learner.py --device cuda --size 1b --bf16 --checkpoint
 
 What is timed, on both sides: forward, loss with entropies, backward over all micro-batches of one
 update, gradient clipping and the AdamW step; on ours also packing, which TRL's padded tensors are
 spared. Collecting the batch, loading and the first (warm-up) update are not. Rounds alternate
 between the two processes; tokens per second count real tokens, never padding. On a busy machine the
 ratio of processor times is the one to trust.
+
+MFU, model FLOPs utilisation, is `Shape.update_flops` (see `llamas.py`) per second, as a share of
+`--peak-tflops`: the same operations for both sides, needed ones only.
 
 TRL gets what its trainer would build from such episodes: prompts padded on the left, completions
 (all later turns) padded on the right to the longest of the batch, a tool mask over what the
@@ -18,58 +22,44 @@ importable, a virtual environment for it is made in the temporary folder.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-import venv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from llamas import SHAPES, Shape, peak_teraflops, synchronise
+from trl_step import Clock, TrlProcess
 
-TRL = "trl==1.16.*"
-VOCABULARY = 1024
+from agentrl.batch import Batch
+from agentrl.config import LearnerConfig, PolicyConfig
+from agentrl.learner.learner import Learner
+from agentrl.learner.policy import load_policy
+from agentrl.trajectory import Outcome, Trajectory, Turn
+
+WORDS = 1024
 MICRO_BATCHES = (4, 8, 16, 32)
 
 
-def build_model(directory: Path) -> None:
-    """Write a Llama of 3.3M parameters with a word-level tokenizer."""
-    import torch
+def write_model(shape: Shape, directory: Path) -> None:
+    """Write a random model with a word-level tokenizer."""
     from tokenizers import Tokenizer, models
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=256,
-        intermediate_size=640,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=1,
-        pad_token_id=0,
-    )
-    LlamaForCausalLM(config).save_pretrained(directory)
-    words = {f"w{i}": i for i in range(VOCABULARY)}
+    shape.build().save_pretrained(directory)
+    words = {f"w{i}": i for i in range(WORDS)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="w2"))
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="w1", pad_token="w0"
     ).save_pretrained(directory)
 
 
-def build_batch(episodes: int, seed: int) -> Any:
+def build_batch(episodes: int, seed: int) -> Batch:
     """Return ragged episodes: 200 to 900 tokens, about 15 turns, a fifth of the tokens sampled."""
-    from agentrl.batch import Batch
-    from agentrl.trajectory import Outcome, Trajectory, Turn
-
     rng = np.random.default_rng(seed)
     trajectories = []
     for i in range(episodes):
@@ -84,8 +74,8 @@ def build_batch(episodes: int, seed: int) -> Any:
                 Turn(
                     "",
                     "",
-                    prompt_ids=rng.integers(2, VOCABULARY, size - sampled).astype(np.int32),
-                    response_ids=rng.integers(2, VOCABULARY, sampled).astype(np.int32),
+                    prompt_ids=rng.integers(2, WORDS, size - sampled).astype(np.int32),
+                    response_ids=rng.integers(2, WORDS, sampled).astype(np.int32),
                     logprobs=np.zeros(sampled, np.float32),
                     starts_segment=k == 0,
                 )
@@ -94,7 +84,7 @@ def build_batch(episodes: int, seed: int) -> Any:
     return Batch.from_trajectories(trajectories)
 
 
-def write_padded(batch: Any, advantages: np.ndarray, file: Path) -> None:
+def write_padded(batch: Batch, advantages: np.ndarray, file: Path) -> None:
     """Write the batch as TRL's trainer holds it."""
     bounds = batch.token_offsets[batch.turn_offsets]
     prompts, completions, masks = [], [], []
@@ -124,154 +114,22 @@ def _pad(rows: list[np.ndarray], *, left: bool = False) -> np.ndarray:
     return padded
 
 
-def trl_python() -> str:
-    """Return a Python that has TRL, making a virtual environment for it if need be."""
-    try:
-        import trl
-
-        if trl.__version__.startswith("1.16."):
-            return sys.executable
-    except ImportError:
-        pass
-    folder = Path(tempfile.gettempdir()) / "agentrl-bench-trl"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        import transformers
-
-        print(f"installing {TRL} into {folder} …", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        pip = [str(python), "-m", "pip", "install", "-q"]
-        subprocess.run([*pip, "torch==2.13.*"], check=True, stderr=subprocess.DEVNULL)
-        subprocess.run(
-            [*pip, TRL, f"transformers=={transformers.__version__}"],
-            check=True,
-            stderr=subprocess.DEVNULL,
-        )
-        (folder / "ready").touch()
-    return str(python)
-
-
-def serve_trl(model: str, file: str, threads: int) -> None:
-    """Run one TRL update per line on standard input; answer with its seconds and gradient norm."""
-    import torch
-
-    torch.set_num_threads(threads)
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
-
-    arrays = {name: torch.from_numpy(value) for name, value in np.load(file).items()}
-    arrays["advantages"] = arrays["advantages"].float()
-    count = len(arrays["prompt_ids"])
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = GRPOTrainer(
-            model=model,
-            reward_funcs=lambda completions, **_: [0.0] * len(completions),
-            train_dataset=Dataset.from_list([{"prompt": "w3"}]),
-            args=GRPOConfig(
-                output_dir=scratch,
-                per_device_train_batch_size=8,
-                gradient_accumulation_steps=1,
-                num_generations=8,
-                loss_type="dapo",
-                beta=0.0,
-                learning_rate=1e-6,
-                weight_decay=0.01,
-                max_completion_length=arrays["completion_ids"].shape[1],
-                use_cpu=not torch.cuda.is_available(),
-                bf16=False,
-                gradient_checkpointing=False,
-                report_to=[],
-                disable_tqdm=True,
-                logging_strategy="no",
-            ),
-        )
-        trainer.create_optimizer()
-        # The batch is there already: nothing is to be generated.
-        trainer._prepare_inputs = lambda inputs: inputs
-        trainer.model.train()
-        items = (arrays["completion_mask"] * arrays["tool_mask"]).sum()
-        print("ready", flush=True)
-        for line in sys.stdin:
-            size = int(line)
-            steps = -(-count // size)
-            trainer.current_gradient_accumulation_steps = steps
-            trainer.args.steps_per_generation = steps
-            trainer.args.gradient_accumulation_steps = steps
-            parts = [
-                {name: value[i : i + size] for name, value in arrays.items()}
-                | {"num_items_in_batch": items}
-                for i in range(0, count, size)
-            ]
-            started = Clock()
-            for part in parts:
-                trainer.training_step(trainer.model, part, None)
-            norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0)
-            trainer.optimizer.step()
-            trainer.model.zero_grad()
-            wall, cpu = started.read()
-            answer = {"seconds": wall, "cpu_seconds": cpu, "grad_norm": float(norm)}
-            print(json.dumps(answer), flush=True)
-
-
-class Clock:
-    """Wall-clock and processor time since it was made."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> tuple[float, float]:
-        """Return both in seconds."""
-        return time.perf_counter() - self._wall, time.process_time() - self._cpu
-
-
-class TrlProcess:
-    """TRL in a process of its own."""
-
-    def __init__(self, model: Path, file: Path, threads: int) -> None:
-        """Start it and wait until it is ready."""
-        command = [trl_python(), __file__, "--serve-trl", str(model), str(file)]
-        self.process = subprocess.Popen(
-            [*command, "--threads", str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if os.environ.get("BENCH_VERBOSE") else subprocess.DEVNULL,
-            text=True,
-        )
-        self._answer("ready")
-
-    def step(self, size: int) -> dict[str, float]:
-        """Return seconds and gradient norm of one update."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{size}\n")
-        self.process.stdin.flush()
-        return dict(json.loads(self._answer("{")))
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
-
-    def _answer(self, start: str) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith(start):
-                return line
-        raise SystemExit("TRL ended early; BENCH_VERBOSE=1 shows why")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=tuple(SHAPES), default="3m")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="autocast over float32 weights")
+    parser.add_argument("--checkpoint", action="store_true", help="recompute activations")
+    parser.add_argument("--pack-tokens", type=int, default=8192)
+    parser.add_argument("--peak-tflops", type=float, help="default: known for A100, H100, H200")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--episodes", type=int, default=128)
+    parser.add_argument("--no-trl", action="store_true", help="measure our side alone")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve-trl", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve_trl:
-        serve_trl(*options.serve_trl, options.threads)
-        return
+    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as scratch:
         report = compare(Path(scratch), options)
     if options.json:
@@ -281,63 +139,112 @@ def main() -> None:
         print(f"{name:28s} {value:,.4g}" if isinstance(value, float) else f"{name:28s} {value}")
 
 
-def compare(scratch: Path, options: argparse.Namespace) -> dict[str, float | int]:
+def compare(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of both sides, medians over alternating rounds."""
-    import dataclasses
-
-    import torch
-
-    torch.set_num_threads(options.threads)
-    from agentrl.config import LearnerConfig, PolicyConfig
-    from agentrl.learner.learner import Learner
-    from agentrl.learner.policy import load_policy
-
-    build_model(scratch / "model")
+    shape = SHAPES[options.size]
+    write_model(shape, scratch / "model")
     batch = build_batch(options.episodes, seed=0)
-    rng = np.random.default_rng(1)
-    per_trajectory = rng.normal(size=batch.num_trajectories)
+    per_trajectory = np.random.default_rng(1).normal(size=batch.num_trajectories)
     advantages = per_trajectory[batch.trajectory_of_turn()]
     write_padded(batch, per_trajectory, scratch / "batch.npz")
-
-    policy = load_policy(PolicyConfig(model=str(scratch / "model")))
-    learner = Learner(policy, LearnerConfig(learning_rate=1e-6), seed=0)
+    learner = build_learner(scratch / "model", options)
     drawn = learner.signals(batch, ["old_logprob"])["old_logprob"].astype(np.float32)
     batch = dataclasses.replace(batch, logprobs=drawn)
     first = learner.update(batch, advantages)
-
-    trl = TrlProcess(scratch / "model", scratch / "batch.npz", options.threads)
-    tried = {size: trl.step(size) for size in MICRO_BATCHES}
-    # The first of them was the warm-up too: it gets a second chance.
-    reference_norm = tried[MICRO_BATCHES[0]]["grad_norm"]
-    tried[MICRO_BATCHES[0]] = trl.step(MICRO_BATCHES[0])
-    best = min(tried, key=lambda size: tried[size]["cpu_seconds"])
-    ours, theirs = [], []
+    peer = None if options.no_trl else Peer(scratch, options)
+    ours = []
     for _ in range(options.rounds):
         clock = Clock()
         learner.update(batch, advantages)
+        synchronise(learner.policy.device)
         ours.append(clock.read())
-        answer = trl.step(best)
-        theirs.append((answer["seconds"], answer["cpu_seconds"]))
-    trl.close()
+        if peer is not None:
+            peer.take_round()
     fast, fast_cpu = (statistics.median(column) for column in zip(*ours, strict=True))
-    slow, slow_cpu = (statistics.median(column) for column in zip(*theirs, strict=True))
+    lengths = np.diff(batch.token_offsets[batch.turn_offsets])
+    flops = shape.update_flops(lengths, int(batch.sampled.sum()))
+    report = {
+        **described(batch, learner, options),
+        "agentrl forward tokens": int(first["forward_tokens"]),
+        **paced("agentrl", batch.num_tokens, flops, fast, options),
+        "agentrl gradient norm": first["grad_norm"],
+    }
+    if learner.policy.device.type == "cuda":
+        report["agentrl peak GiB"] = torch.cuda.max_memory_allocated() / 2**30
+    if peer is not None:
+        slow, slow_cpu = peer.close()
+        report |= {"trl micro-batch": peer.size}
+        report |= paced("trl", batch.num_tokens, flops, slow, options)
+        report |= {"trl gradient norm": peer.grad_norm}
+        report |= {"ratio": slow / fast, "ratio of processor time": slow_cpu / fast_cpu}
+    return report
+
+
+def build_learner(model: Path, options: argparse.Namespace) -> Learner:
+    """Return our side."""
+    config = LearnerConfig(
+        learning_rate=1e-6,
+        autocast=options.bf16,
+        checkpoint_activations=options.checkpoint,
+        pack_tokens=options.pack_tokens,
+    )
+    return Learner(
+        load_policy(PolicyConfig(model=str(model), device=options.device)), config, seed=0
+    )
+
+
+class Peer:
+    """TRL's side, with the micro-batch that is fastest."""
+
+    def __init__(self, scratch: Path, options: argparse.Namespace) -> None:
+        """Start it and try micro-batches."""
+        self._trl = TrlProcess(scratch / "model", scratch / "batch.npz", options)
+        self.grad_norm = self._trl.step(MICRO_BATCHES[0])["grad_norm"]
+        by = "cpu_seconds" if options.device == "cpu" else "seconds"
+        tried = {size: self._trl.step(size)[by] for size in MICRO_BATCHES}
+        self.size = min(tried, key=lambda size: tried[size])
+        self._rounds: list[tuple[float, float]] = []
+
+    def take_round(self) -> None:
+        """Take one update more."""
+        answer = self._trl.step(self.size)
+        self._rounds.append((answer["seconds"], answer["cpu_seconds"]))
+
+    def close(self) -> tuple[float, float]:
+        """End it; return the medians of wall-clock and processor seconds."""
+        self._trl.close()
+        wall, cpu = zip(*self._rounds, strict=True)
+        return statistics.median(wall), statistics.median(cpu)
+
+
+def described(batch: Batch, learner: Learner, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured on what."""
+    device = learner.policy.device
+    weights = sum(parameter.numel() for parameter in learner.policy.model.parameters())
     return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "weights": f"{weights / 1e6:.1f}M",
+        "precision": "bf16 autocast" if options.bf16 else "float32",
+        "activations": "recomputed" if options.checkpoint else "kept",
+        "threads": options.threads,
         "episodes": batch.num_trajectories,
         "turns": batch.num_turns,
         "tokens": batch.num_tokens,
         "sampled tokens": int(batch.sampled.sum()),
-        "threads": options.threads,
-        "agentrl forward tokens": int(first["forward_tokens"]),
-        "agentrl seconds": fast,
-        "agentrl tokens/s": batch.num_tokens / fast,
-        "trl micro-batch": best,
-        "trl seconds": slow,
-        "trl tokens/s": batch.num_tokens / slow,
-        "ratio": slow / fast,
-        "ratio of processor time": slow_cpu / fast_cpu,
-        "agentrl gradient norm": first["grad_norm"],
-        "trl gradient norm": reference_norm,
     }
+
+
+def paced(
+    side: str, tokens: int, flops: float, seconds: float, options: argparse.Namespace
+) -> dict[str, float]:
+    """Return the pace of one side."""
+    peak = options.peak_tflops or peak_teraflops(torch.device(options.device))
+    figures = {
+        f"{side} seconds": seconds,
+        f"{side} tokens/s": tokens / seconds,
+        f"{side} TFLOP/s": flops / seconds / 1e12,
+    }
+    return figures | ({f"{side} MFU": flops / seconds / 1e12 / peak} if peak else {})
 
 
 if __name__ == "__main__":
