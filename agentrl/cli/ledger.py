@@ -30,7 +30,9 @@ def ledger(
 
     found = balance(RunDirectory.open(run).ledger_file)
     if as_json:
-        print_json({**dataclasses.asdict(found), "is_even": found.is_even})
+        # asdict counts the pairs of a Counter instead of copying it.
+        fates = dict(found.fates)
+        print_json({**dataclasses.asdict(found), "fates": fates, "is_even": found.is_even})
         return 0 if found.is_even else 1
     rows = [(fate, str(found.fates[fate]), words) for fate, words in _MEANINGS.items()]
     print_table(("episodes", "number", ""), [*rows, ("begun", str(found.begun), "")])
