@@ -8,11 +8,11 @@ from typing import Any
 
 from agentrl import credit, registry
 from agentrl.answers.source import answer_source
-from agentrl.config import Config, EngineConfig
+from agentrl.config import Config, EngineConfig, ScheduleConfig
 from agentrl.credit.base import CreditMethod
 from agentrl.credit.compatibility import check_run
 from agentrl.dialogue.factory import ConversationFactory, build_dialogue
-from agentrl.engines.base import Engine
+from agentrl.engines.base import Deployment, Engine
 from agentrl.errors import ConfigError, HeldOutError
 from agentrl.learner.learner import Learner
 from agentrl.learner.policy import Policy, load_policy
@@ -52,8 +52,10 @@ class Parts:
 
     async def sync(self, version: int) -> None:
         """Let the engine serve the learner's weights as policy `version`."""
+        takes_adapters = getattr(self.engine, "takes_adapters", False)
         # Without adapters the embedded engine reads the learner's own tensors: nothing to copy.
-        await self.engine.load_weights(version, self.policy.weights())
+        weights = self.policy.adapters() if takes_adapters else self.policy.weights()
+        await self.engine.load_weights(version, weights)
 
     async def close(self) -> None:
         """Stop environments and engine."""
@@ -75,7 +77,7 @@ def build_parts(config: Config, folder: Path | None = None) -> Parts:
     methods = credit.parse(list(config.credit))
     transforms = rewards.parse(list(config.rewards))
     check_run(config, methods, transforms)
-    schedule = Schedule.of(config.schedule)
+    Schedule.of(config.schedule)  # refuses settings that clash, before a model is loaded
     refuse_text_engine(config.engine.name)
     options = {"split": config.env.split, **config.env.options}
     env = registry.make(config.env.name, **options)
@@ -92,7 +94,7 @@ def build_parts(config: Config, folder: Path | None = None) -> Parts:
         total_steps=steps,
         reference=True if "ref_logprob" in names else None,
     )
-    engine = build_engine(config.engine, policy, folder, is_apart=schedule.ahead > 0)
+    engine = build_engine(config.engine, policy, folder, schedule=config.schedule)
     dialogues = build_dialogue(policy.tokenizer, config.dialogue, engine.context_length)
     collector = Collector(spec, dialogues, engine, config.rollout, config.sampling)
     sources = build_sources(names, config, methods, learner)
@@ -104,7 +106,11 @@ def build_parts(config: Config, folder: Path | None = None) -> Parts:
 
 
 def build_engine(
-    config: EngineConfig, policy: Policy, folder: Path | None = None, *, is_apart: bool = False
+    config: EngineConfig,
+    policy: Policy,
+    folder: Path | None = None,
+    *,
+    schedule: ScheduleConfig | None = None,
 ) -> Engine:
     """Return the engine that serves a policy: on its live weights, or on a copy.
 
@@ -112,18 +118,25 @@ def build_engine(
         config: Which engine.
         policy: With LoRA a copy is served; by an engine in another process, its directory.
         folder: Where such an engine logs; None: a temporary file.
-        is_apart: It serves while the policy is trained, so it needs weights of its own.
+        schedule: Of the training; None: the policy is not trained.
     """
     refuse_text_engine(config.name)
+    schedule = schedule or ScheduleConfig()
     factory: Any = registry.load("engines", config.name)
     options = dict(config.options)
-    is_elsewhere = getattr(factory, "takes_directory", False)
-    if is_elsewhere:
+    if getattr(factory, "takes_directory", False):
         options.setdefault("dtype", str(policy.base.dtype).removeprefix("torch."))
         if folder is not None:
             options.setdefault("log", folder / f"{config.name}.log")
+        options["deployment"] = Deployment(
+            learner_device=str(policy.device),
+            shares_device=schedule.share_device,
+            interrupts=schedule.kind == "async",
+            adapter_rank=policy.adapter_rank,
+        )
         model = policy.path
     else:
+        is_apart = Schedule.of(schedule).ahead > 0
         model = policy.copied() if policy.is_lora or is_apart else policy.model
     engine: Engine = factory(model, max_batch=config.max_batch, **options)
     return engine

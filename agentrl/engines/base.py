@@ -59,6 +59,31 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapters:
+    """LoRA adapters on the weights that an engine was made with, in the layout of peft."""
+
+    weights: Mapping[str, Any]
+    """Name to tensor, as in `adapter_model.safetensors`."""
+    settings: Mapping[str, Any]
+    """What `adapter_config.json` holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """How a run places learner and engine, for engines in another process."""
+
+    learner_device: str = "cpu"
+    """Where the weights come from, such as `cuda:0`."""
+    shares_device: bool = False
+    """Whether the engine is paused while the learner works, and frees the memory meanwhile."""
+    interrupts: bool = False
+    """Whether weight updates break off completions, which go on with the new weights, instead of
+    waiting for them."""
+    adapter_rank: int = 0
+    """Rank of the LoRA adapters that are trained; 0: whole weights are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a model read and wrote as its endpoint counts it, in tokens that we do not see."""
 
@@ -89,6 +114,10 @@ class Completion:
         return len(self.token_ids) if self.usage is None else self.usage.completion_tokens
 
 
+Weights = Mapping[str, Any] | Path | Adapters
+"""What an engine is given to serve: name to tensor, a model directory, or adapters."""
+
+
 @runtime_checkable
 class Engine(Protocol):
     """Serves one policy."""
@@ -110,8 +139,8 @@ class Engine(Protocol):
         """Return log p(id_k | ids before) at temperature 1, k ≥ 1, shape [len(token_ids) - 1]."""
         ...
 
-    async def load_weights(self, version: int, weights: Mapping[str, Any] | Path) -> None:
-        """Serve these weights (name to tensor, or a model directory) as policy `version`.
+    async def load_weights(self, version: int, weights: Weights) -> None:
+        """Serve these weights as policy `version`; `Adapters` only where `takes_adapters` is set.
 
         Caches that hold activations of older weights are dropped.
         """

@@ -17,12 +17,15 @@ from typing import Any
 import torch
 
 from agentrl.config import PolicyConfig
+from agentrl.engines.base import Adapters
 from agentrl.errors import MissingExtraError, ModelError
 from agentrl.learner.device import resolve_device
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 """Where shipped models live."""
 SHIPPED = ("tiny", "tiny-qa")
+_ADAPTERS = "default"
+"""What peft calls the adapters of the policy, beside those of reward model and critic."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +42,11 @@ class Policy:
     def is_lora(self) -> bool:
         """Whether only adapters are trained."""
         return hasattr(self.model, "peft_config")
+
+    @property
+    def adapter_rank(self) -> int:
+        """Rank of the LoRA adapters that are trained; 0 where all weights are."""
+        return int(self.model.peft_config[_ADAPTERS].r) if self.is_lora else 0
 
     @property
     def base(self) -> Any:
@@ -86,6 +94,16 @@ class Policy:
                 tensor = (tensor + delta).to(tensor.dtype)
             merged[name.replace(".base_layer.", ".")] = tensor.detach()
         return merged
+
+    @torch.no_grad()
+    def adapters(self) -> Adapters:
+        """Return the LoRA adapters alone, for an engine that has the base weights."""
+        from peft import get_peft_model_state_dict
+
+        settings = self.model.peft_config[_ADAPTERS].to_dict()
+        plain = {k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()}
+        weights = get_peft_model_state_dict(self.model, adapter_name=_ADAPTERS)
+        return Adapters(weights, plain)
 
     def save(self, directory: Path) -> None:
         """Write a model directory that `load_policy` and any Hugging Face tool can load.

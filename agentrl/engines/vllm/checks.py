@@ -11,6 +11,15 @@ from agentrl.errors import ConfigError
 _FOREIGN = "the tokenizer does not belong to this model"
 
 
+def check_options(max_batch: int, request_seconds: float, stall_seconds: float) -> None:
+    """Raise `ConfigError` for an engine option that is out of range."""
+    if max_batch < 1:
+        raise ConfigError(f"engine max_batch must be at least 1, not {max_batch}")
+    for name, value in (("request_seconds", request_seconds), ("stall_seconds", stall_seconds)):
+        if value <= 0:
+            raise ConfigError(f"engine {name} must be above 0, not {value}")
+
+
 def check_request(request: Request, vocabulary: int, context_length: int) -> None:
     """Raise `ConfigError` for a request that cannot be served as it is."""
     check_ids(request.prompt_ids, "prompt", vocabulary)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from agentrl.engines.base import FinishReason
-
 Ask = Callable[[list[int], list[int], int], Awaitable[tuple[int, float]]]
 """From ids so far, allowed next ids and the step: the next id and its log-probability."""
 
@@ -19,8 +17,8 @@ _Node = dict[int, Any]
 
 async def decode_choices(
     choices: Sequence[Sequence[int]], limit: int, ask: Ask
-) -> tuple[list[int], list[float], FinishReason]:
-    """Walk down the choices; return ids, their log-probabilities and why it ended.
+) -> tuple[list[int], list[float]]:
+    """Walk down the choices; return ids and their log-probabilities.
 
     Args:
         choices: Sequences that are not empty; none is the beginning of another.
@@ -38,7 +36,7 @@ async def decode_choices(
         ids.append(token)
         logprobs.append(logprob)
         node = node[token]
-    return ids, logprobs, "length" if node else "stop"
+    return ids, logprobs
 
 
 def build_trie(choices: Sequence[Sequence[int]]) -> _Node:

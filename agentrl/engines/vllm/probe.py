@@ -15,7 +15,7 @@ from agentrl.errors import ConfigError, EngineFault
 
 _SECONDS = 120.0
 """The first request of a server may compile kernels."""
-_ENDPOINTS = ("/collective_rpc", "/reset_prefix_cache")
+_ENDPOINTS = ("/collective_rpc", "/pause", "/update_weight_version")
 _CERTAIN = 1e-3
 
 
@@ -88,6 +88,8 @@ class _Probe:
             raise EngineFault(f"the server at {self._url} names no max_model_len; is it vLLM?")
         for endpoint in _ENDPOINTS:
             self._need_endpoint(endpoint)
+        # Whoever used the server before may have ended amid an update.
+        self._http.post("/resume")
         self._need_vocabulary(card.id)
         self._need_processed(card.id)
         return ServerFacts(card.id, card.max_model_len, self._version)
@@ -146,7 +148,7 @@ class _Probe:
             answer = msgspec.json.decode(response.content, type=Answer)
         except msgspec.MsgspecError as error:
             raise EngineFault(f"the server at {self._url} answered nonsense ({error})") from None
-        ids, logprobs = sampled(answer, self._url)
+        ids, logprobs, _ = sampled(answer, self._url)
         # The only id allowed is certain, unless restrictions are left out of account.
         if ids != [self._vocabulary - 1] or abs(logprobs[0]) > _CERTAIN:
             raise ConfigError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -125,6 +127,13 @@ class ServerProcess:
                 self._guard.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._guard.wait(_STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End the server and all that it started at once, even where it hangs."""
+        if self.status is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self.stop()
 
     def _read_pid(self) -> int:
         assert self._guard.stdout is not None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agentrl.errors import EngineFault
+from agentrl.engines.vllm.client import Lost
 
 _SPILL = 16
 """A group goes elsewhere when its server has so many sessions more than the least loaded one."""
@@ -51,7 +51,7 @@ class Router:
         """Give the server for a request of this session; empty: of none.
 
         Raises:
-            EngineFault: All servers are down.
+            Lost: All servers are down.
         """
         index = self._assign(session) if session else self._least()
         place = self._places[index]
@@ -109,7 +109,7 @@ class Router:
     def _least(self) -> int:
         up = self.up
         if not up:
-            raise EngineFault("no vLLM server can be reached; start them again")
+            raise Lost("no vLLM server can be reached; start them again")
         return min(up, key=lambda index: self._places[index].load)
 
 

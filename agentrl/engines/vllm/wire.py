@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ from agentrl.errors import EngineFault
 MIN_TEMPERATURE = 0.01
 """vLLM raises temperatures above 0 to at least this."""
 
+_TOKENS_DONE = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 _SEED_MASK = (1 << 63) - 1
 
 
@@ -42,6 +43,15 @@ class Answer(msgspec.Struct):
     """What the completions endpoint answers."""
 
     choices: list[Choice]
+
+
+class Sampled(NamedTuple):
+    """What a server has sampled."""
+
+    ids: list[int]
+    logprobs: list[float]
+    is_cut: bool = False
+    """Whether the server was told to break off: with ids so far, or none."""
 
 
 def sampling_body(model: str, prompt: list[int], sampling: Sampling, **more: Any) -> dict[str, Any]:
@@ -85,16 +95,17 @@ def step_seed(seed: int, step: int) -> int:
     return (mixed ^ (mixed >> 27)) & _SEED_MASK
 
 
-def sampled(answer: Answer, url: str) -> tuple[list[int], list[float]]:
+def sampled(answer: Answer, url: str) -> Sampled:
     """Return the sampled ids and their log-probabilities.
 
     Raises:
-        EngineFault: They are missing, or the server broke off.
+        EngineFault: They are missing, or the server broke off untold.
     """
     choice = _only(answer, url)
-    ids = choice.token_ids
+    is_cut = choice.finish_reason == "abort"
+    ids = choice.token_ids or []
     logprobs = choice.logprobs.token_logprobs if choice.logprobs is not None else []
-    if ids is None or not ids or len(ids) != len(logprobs):
+    if (not ids and not is_cut) or len(ids) != len(logprobs):
         raise EngineFault(
             f"the server at {url} sent no ids with log-probabilities; agentrl needs vLLM 0.32"
         )
@@ -104,9 +115,9 @@ def sampled(answer: Answer, url: str) -> tuple[list[int], list[float]]:
             f"the server at {url} sent log-probabilities that are no numbers; the policy's weights "
             "may have overflowed: look at the learner's figures"
         )
-    if choice.finish_reason not in ("stop", "length"):
+    if choice.finish_reason not in ("stop", "length", "abort"):
         raise EngineFault(f"the server at {url} broke off with {choice.finish_reason!r}")
-    return ids, known
+    return Sampled(ids, known, is_cut)
 
 
 def prompt_scores(answer: Answer, ids: Ids, url: str) -> Logprobs:
@@ -139,6 +150,17 @@ def next_score(answer: Answer, token: int, url: str) -> float:
     if found is None:
         raise EngineFault(f"the server at {url} did not score the id asked for")
     return found
+
+
+def was_cut(answer: Answer) -> bool:
+    """Return whether the server was told to break off."""
+    return any(choice.finish_reason == "abort" for choice in answer.choices)
+
+
+def tokens_done(metrics: str) -> float:
+    """Return how many tokens a server has read and sampled, from its Prometheus metrics."""
+    lines = [line for line in metrics.splitlines() if line.startswith(_TOKENS_DONE)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def _only(answer: Answer, url: str) -> Choice:

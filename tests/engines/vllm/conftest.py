@@ -13,6 +13,17 @@ import numpy as np
 import pytest
 
 VOCABULARY, CONTEXT = 40, 128
+CONTROLS = {
+    "/collective_rpc",
+    "/pause",
+    "/resume",
+    "/abort_requests",
+    "/update_weight_version",
+    "/sleep",
+    "/wake_up",
+    "/v1/load_lora_adapter",
+    "/v1/unload_lora_adapter",
+}
 Body = dict[str, Any]
 
 
@@ -37,6 +48,13 @@ class Peer:
     most_running: int = 0
     port: int = 0
     hold: asyncio.Event | None = None
+    """Completions wait for it, after their first id."""
+    is_sleeping: bool = False
+    adapters: dict[str, str] = field(default_factory=dict)
+    """Folders by name."""
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _break_off: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
 
     @property
@@ -44,6 +62,7 @@ class Peer:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> Peer:
+        self._running.set()
         self._server = await asyncio.start_server(self._talk, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -53,6 +72,7 @@ class Peer:
             self._server.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.add(writer)
         try:
             while (request := await _read(reader)) is not None:
                 method, path, body = request
@@ -64,56 +84,88 @@ class Peer:
                         writer.write(raw)
                         await writer.drain()
                         break
-                status, content = await self._answer(method, path.partition("?")[0], body)
+                status, content = await self._answer(method, path, body)
                 _write(writer, status, json.dumps(content).encode())
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.writers.discard(writer)
             writer.close()
 
     async def _answer(self, method: str, path: str, body: Body) -> tuple[int, Any]:
+        path, _, query = path.partition("?")
         if path in self.missing:
             return 404, {"detail": "Not Found"}
         if path == "/v1/models":
             return 200, {"data": [{"id": "policy", "max_model_len": self.context}]}
         if path == "/version":
             return 200, {"version": "0.32.0"}
-        if path == "/health":
+        if path in ("/health", "/metrics"):
             return 200, {}
-        if path in ("/collective_rpc", "/reset_prefix_cache"):
-            return (200, self._control(path, body)) if method == "POST" else (405, {})
-        if path != "/v1/completions":
-            return 404, {"detail": "Not Found"}
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            if self.hold is not None:
-                await self.hold.wait()
-            return self._complete(body)
-        finally:
-            self.running -= 1
+        if path == "/is_sleeping":
+            return 200, {"is_sleeping": self.is_sleeping}
+        if path == "/v1/completions":
+            return await self._complete(body)
+        if path in CONTROLS:
+            return (200, self._control(path, query, body)) if method == "POST" else (405, {})
+        return 404, {"detail": "Not Found"}
 
-    def _control(self, path: str, body: Body) -> Any:
+    def _control(self, path: str, query: str, body: Body) -> Any:
+        if path == "/pause":
+            self._running.clear()
+        if path == "/abort_requests" or (path == "/pause" and "abort" in query):
+            # Those that are there; later ones wait.
+            self._break_off.set()
+            self._break_off = asyncio.Event()
         if path == "/collective_rpc":
             self.updates += 1
             self.folders.append(body["kwargs"]["weights_path"])
-            return {"results": [None]}
-        return {"success": True}
+        elif path == "/v1/load_lora_adapter":
+            self.adapters[body["lora_name"]] = body["lora_path"]
+        elif path == "/v1/unload_lora_adapter":
+            del self.adapters[body["lora_name"]]
+        elif path == "/resume":
+            self._running.set()
+        elif path == "/sleep":
+            self.is_sleeping = True
+        elif path == "/wake_up" and "kv_cache" in query:
+            self.is_sleeping = False
+        return {}
 
-    def _complete(self, body: Body) -> tuple[int, Any]:
+    async def _complete(self, body: Body) -> tuple[int, Any]:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            version = self.updates
+            broken = asyncio.ensure_future(self._break_off.wait())
+            free = asyncio.ensure_future(self._free())
+            await asyncio.wait([free, broken], return_when=asyncio.FIRST_COMPLETED)
+            if not free.done():
+                return self._sampled(body, version, most=1)
+            return self._sampled(body, version)
+        finally:
+            self.running -= 1
+
+    async def _free(self) -> None:
+        await self._running.wait()
+        if self.hold is not None:
+            await self.hold.wait()
+
+    def _sampled(self, body: Body, version: int, most: int | None = None) -> tuple[int, Any]:
         allowed = body.get("allowed_token_ids")
         if allowed and max(allowed) >= self.vocabulary:
             return 400, {"error": {"message": "allowed_token_ids contains out-of-vocab token id!"}}
-        ids, token = [], sum(body["prompt"]) + self.updates
-        while len(ids) < body["max_tokens"] and not (ids and ids[-1] in body["stop_token_ids"]):
+        ids, token = [], sum(body["prompt"]) + version
+        limit = body["max_tokens"] if most is None else most
+        while len(ids) < limit and not (ids and ids[-1] in body["stop_token_ids"]):
             token %= self.vocabulary
             ids.append(token if not allowed else allowed[token % len(allowed)])
             token += 1
         logprob = -np.log(len(allowed)) if allowed and not self.raw_logprobs else -np.log(2)
-        ended = ids[-1] in body["stop_token_ids"]
+        ended = "stop" if ids[-1] in body["stop_token_ids"] else "length"
         choice: Body = {
-            "finish_reason": "stop" if ended else "length",
+            "finish_reason": ended if most is None else "abort",
             "logprobs": {"token_logprobs": [logprob] * len(ids), "top_logprobs": []},
             "token_ids": ids if self.with_ids else None,
         }

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from agentrl import registry
-from agentrl.engines.base import Engine, Request, Sampling
-from agentrl.engines.vllm import client as client_module
+from agentrl.engines.base import Adapters, Deployment, Engine, Request, Sampling
 from agentrl.engines.vllm.engine import VllmEngine
 from agentrl.errors import ConfigError, EngineFault, ModelError
 
@@ -136,9 +135,16 @@ async def test_an_update_waits_for_what_runs_and_changes_the_version(
     assert (first.policy_version, first.token_ids.tolist()) == (1, [3, 4, 5])
     assert (second.policy_version, second.token_ids.tolist()) == (7, [4, 5, 6])
     paths = [path for path, _ in peer.seen]
-    assert paths.index("/reset_prefix_cache") > paths.index("/collective_rpc")
-    # What was handed over is gone again.
-    assert not Path(peer.folders[0]).exists()
+    control = [path.partition("?")[0] for path in paths if path != "/v1/completions"]
+    assert control == ["/pause", "/collective_rpc", "/update_weight_version", "/resume"]
+    assert "clear_cache=true" in paths[paths.index("/collective_rpc") - 1]
+    # A server that is lost finds the weights of this moment there; older ones are gone.
+    assert Path(peer.folders[0]).exists()
+    await engine.load_weights(8, WEIGHTS)
+    await asyncio.sleep(0.05)
+    assert [Path(folder).exists() for folder in peer.folders] == [False, True]
+    await engine.close()
+    assert not Path(peer.folders[1]).exists()
 
 
 async def test_foreign_weights_change_nothing(make_peer, make_engine) -> None:
@@ -165,14 +171,47 @@ async def test_after_a_failed_update_nothing_is_sampled_until_one_succeeds(
     assert (await engine.generate(request(1))).policy_version == 3
 
 
-async def test_a_cache_that_cannot_be_reset_is_a_fault(make_peer, make_engine, monkeypatch) -> None:
-    monkeypatch.setattr("agentrl.engines.vllm.engine._RESET_PAUSES", (0.0, None))
+async def test_an_update_may_break_off_what_runs(make_peer, make_engine) -> None:
     peer = await make_peer()
-    engine = await make_engine(peer)
-    stale = b'HTTP/1.1 200 X\r\nContent-Length: 18\r\n\r\n{"success": false}'
-    peer.fault = lambda path, body: stale if path == "/reset_prefix_cache" else None
-    with pytest.raises(EngineFault, match="activations of older weights"):
-        await engine.load_weights(2, WEIGHTS)
+    engine = await make_engine(peer, deployment=Deployment(interrupts=True))
+    peer.hold = asyncio.Event()
+    asked = [request(1, seed=5), request(1, stop_ids=(3,), max_tokens=9)]
+    choice = request(5, choices=((10, 1), (20, 1)))
+    running = [asyncio.create_task(engine.generate(each)) for each in [*asked, choice]]
+    scoring = asyncio.create_task(engine.score(np.array([5, 6, 7], np.int32)))
+    while peer.running < 4:
+        await asyncio.sleep(0.01)
+    await engine.load_weights(7, WEIGHTS)
+    while peer.running < 4:
+        await asyncio.sleep(0.01)
+    peer.hold.set()
+    first, second, third = await asyncio.gather(*running)
+    # The id after a prompt is its sum plus the number of updates: 1, then 1 + 1 + 1.
+    assert first.token_ids.tolist() == [1, 3, 4]
+    assert (first.policy_version, first.versions.tolist()) == (1, [1, 7, 7])
+    assert (second.token_ids.tolist(), second.finish_reason) == ([1, 3], "stop")
+    # A choice and a score are made as a whole, under the new weights.
+    assert (third.policy_version, third.versions) == (7, None)
+    assert (await scoring).tolist() == [-1.0, -2.0]
+    seeds = [body["seed"] for body in completions(peer) if body["prompt"][0] == 1]
+    assert len(set(seeds)) == len(seeds) == 4
+
+
+async def test_what_arrives_while_a_server_breaks_off_is_broken_off_too(
+    make_peer, make_engine
+) -> None:
+    peer = await make_peer()
+    engine = await make_engine(peer, max_batch=1, deployment=Deployment(interrupts=True))
+    peer.hold = asyncio.Event()
+    # More than are sent at a time: the rest goes out when the first come back.
+    running = [asyncio.create_task(engine.generate(request(1, seed=i))) for i in range(12)]
+    while peer.running < 3:
+        await asyncio.sleep(0.01)
+    await engine.load_weights(7, WEIGHTS)
+    peer.hold.set()
+    for completion in await asyncio.gather(*running):
+        assert completion.token_ids.tolist() in ([1, 3, 4], [2, 3, 4])
+    assert "/abort_requests" in [path for path, _ in peer.seen]
 
 
 async def test_sessions_stay_and_all_servers_are_updated(make_peer, make_engine) -> None:
@@ -188,44 +227,6 @@ async def test_sessions_stay_and_all_servers_are_updated(make_peer, make_engine)
     for group in range(2):
         for index in range(4):
             await engine.release(f"{group}/{index}")
-
-
-async def test_a_server_that_is_gone_is_left_until_the_next_update(
-    make_peer, make_engine, monkeypatch
-) -> None:
-    monkeypatch.setattr(client_module, "_CONNECT_PAUSES", (0.0,))
-    peers = [await make_peer(), await make_peer()]
-    engine = await make_engine(*peers)
-    for session in "ab":
-        await engine.generate(request(1, session=session))
-    await peers[0].stop()
-    for client in engine._clients:
-        await client.close()
-    for session in "ab":
-        assert (await engine.generate(request(1, session=session))).policy_version == 1
-    await engine.load_weights(2, WEIGHTS)
-    assert [peer.updates for peer in peers] == [0, 1]
-    await peers[0].start()
-    await engine.generate(request(1, session="c"))
-    assert len(completions(peers[0])) == 1
-    await engine.load_weights(3, WEIGHTS)
-    await engine.generate(request(1, session="d"))
-    assert len(completions(peers[0])) == 2
-    assert [peer.updates for peer in peers] == [1, 2]
-
-
-async def test_all_servers_gone_is_one_clear_line(make_peer, make_engine, monkeypatch) -> None:
-    monkeypatch.setattr(client_module, "_CONNECT_PAUSES", (0.0,))
-    peer = await make_peer()
-    engine = await make_engine(peer)
-    await peer.stop()
-    await engine._clients[0].close()
-    for _ in range(2):
-        with pytest.raises(EngineFault, match=r"cannot be reached|can be reached") as caught:
-            await engine.generate(request(1))
-        assert "\n" not in str(caught.value)
-    with pytest.raises(EngineFault, match="cannot be reached"):
-        await engine.load_weights(2, WEIGHTS)
 
 
 async def test_a_server_that_hangs_meets_the_deadline(make_peer, make_engine) -> None:
@@ -260,6 +261,10 @@ async def test_wrong_options_are_one_clear_line(make_peer, make_engine) -> None:
     for options, words in (
         ({"max_batch": 0}, "max_batch"),
         ({"request_seconds": 0}, "request_seconds"),
+        ({"stall_seconds": 0}, "stall_seconds"),
+        ({"transport": "floder"}, "folder"),
+        ({"transport": "nccl"}, "from GPU to GPU.*use folder"),
+        ({"transport": "lora"}, "lora_rank is 0"),
         ({"context_lenght": 5}, "context_length"),
         ({"port": 8000}, "'port' is for a server that agentrl starts"),
         ({"context_length": 500}, "context_length 500"),
@@ -300,3 +305,55 @@ async def test_a_run_hands_it_the_directory_and_the_type_of_the_weights(make_pee
     assert peer.updates == 1
     await engine.close()
     assert not Path("run").exists()
+
+
+async def test_adapters_come_beside_those_in_use(make_peer, make_engine) -> None:
+    peer = await make_peer()
+    deployment = Deployment(adapter_rank=4)
+    engine = await make_engine(peer, transport="lora", deployment=deployment)
+    assert engine.takes_adapters
+    adapters = Adapters({"x.lora_A.weight": torch.ones(4, 3)}, {"r": 4, "peft_type": "LORA"})
+    await engine.load_weights(2, adapters)
+    peer.hold = asyncio.Event()
+    running = asyncio.create_task(engine.generate(request(1)))
+    while not peer.running:
+        await asyncio.sleep(0.01)
+    # Nothing waits, and what runs keeps its version, whose adapters stay as long.
+    await engine.load_weights(3, adapters)
+    names = list(peer.adapters)
+    assert len(names) == 2
+    settings = Path(peer.adapters[names[0]]) / "adapter_config.json"
+    assert json.loads(settings.read_text())["r"] == 4
+    peer.hold.set()
+    assert (await running).policy_version == 2
+    assert (await engine.generate(request(1))).policy_version == 3
+    assert [body["model"] for body in completions(peer)] == names
+    await asyncio.sleep(0.05)
+    assert list(peer.adapters) == names[1:]
+    assert not settings.exists()
+    assert peer.updates == 0
+    with pytest.raises(ConfigError, match="transport=folder"):
+        await engine.load_weights(4, WEIGHTS)
+
+
+async def test_a_shared_device_is_freed_while_the_engine_is_paused(make_peer, make_engine) -> None:
+    peer = await make_peer()
+    engine = await make_engine(peer, deployment=Deployment(shares_device=True))
+    calls = ["/sleep?level=2&mode=wait", "/wake_up?tags=weights", "/collective_rpc"]
+
+    def seen() -> list[str]:
+        watched = ("/sleep", "/wake_up", "/collective_rpc")
+        found = [path for path, _ in peer.seen if path.startswith(watched)]
+        peer.seen.clear()
+        return found
+
+    await engine.pause()
+    await engine.load_weights(2, WEIGHTS)
+    await engine.resume()
+    assert seen() == [*calls, "/wake_up?tags=kv_cache"]
+    # Without new weights the last ones are loaded again: sleep has dropped them.
+    await engine.pause()
+    await engine.resume()
+    assert seen() == [*calls, "/wake_up?tags=kv_cache"]
+    assert peer.folders[0] == peer.folders[1]
+    assert (await engine.generate(request(1))).policy_version == 2

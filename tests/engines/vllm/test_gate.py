@@ -9,7 +9,7 @@ from agentrl.errors import EngineFault
 
 
 async def through(gate: Gate, log: list[str], name: str, until: asyncio.Event) -> None:
-    async with gate.passage(60):
+    async with gate.passage():
         log.append(f"{name} in")
         await until.wait()
         log.append(f"{name} out")
@@ -26,7 +26,8 @@ async def test_a_holder_waits_for_those_inside_and_keeps_others_out() -> None:
     await settle()
 
     async def hold() -> None:
-        async with gate.drained():
+        with gate.held():
+            await gate.emptied()
             log.append("held")
 
     holder = asyncio.create_task(hold())
@@ -44,8 +45,8 @@ async def test_a_pause_outlasts_a_holder() -> None:
     until.set()
     await gate.pause()
     await gate.pause()
-    async with gate.drained():
-        pass
+    with gate.held():
+        await gate.emptied()
     task = asyncio.create_task(through(gate, log, "a", until))
     await settle()
     assert log == []
@@ -69,31 +70,25 @@ async def test_closing_fails_those_inside_and_those_waiting() -> None:
     await pausing
     with pytest.raises(EngineFault, match="closed"):
         await through(gate, log, "c", never)
-    with pytest.raises(EngineFault, match="closed"):
-        async with gate.drained():
-            pass
+    with pytest.raises(EngineFault, match="closed"), gate.held():
+        pass
 
 
-async def test_the_deadline_counts_from_the_gate_on() -> None:
-    gate = Gate()
-    await gate.pause()
-
-    async def slow() -> None:
-        async with gate.passage(0.01):
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(slow())
-    await asyncio.sleep(0.05)
-    assert not task.done()
-    gate.resume()
-    with pytest.raises(EngineFault, match="request_seconds"):
-        await task
+async def test_whether_all_leave_in_time() -> None:
+    gate, until = Gate(), asyncio.Event()
+    assert await gate.emptied_within(0.01)
+    inside = asyncio.create_task(through(gate, [], "a", until))
+    await settle()
+    assert not await gate.emptied_within(0.01)
+    until.set()
+    assert await gate.emptied_within(60)
+    await inside
 
 
 async def test_a_timeout_of_ones_own_and_a_cancellation_stay_what_they_are() -> None:
     gate = Gate()
     with pytest.raises(TimeoutError):
-        async with gate.passage(60):
+        async with gate.passage():
             raise TimeoutError
     task = asyncio.create_task(through(gate, [], "a", asyncio.Event()))
     await settle()

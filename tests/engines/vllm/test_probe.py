@@ -26,7 +26,7 @@ async def test_a_good_server_says_what_it_is(make_peer) -> None:
         ({"vocabulary": 41}, "another model: it knows more ids than the policy's 40"),
         ({"vocabulary": 39}, "another model: it knows fewer ids than the policy's 40"),
         ({"missing": ("/collective_rpc",)}, "no /collective_rpc.*VLLM_SERVER_DEV_MODE"),
-        ({"missing": ("/reset_prefix_cache",)}, "no /reset_prefix_cache"),
+        ({"missing": ("/pause",)}, "no /pause"),
         ({"raw_logprobs": True}, "--logprobs-mode processed_logprobs"),
         ({"with_ids": False}, "no ids with log-probabilities; agentrl needs vLLM"),
         ({"context": None}, "max_model_len"),

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agentrl.engines.vllm.reference import read_reference
-from agentrl.engines.vllm.weights import WeightFolder
+from agentrl.engines.vllm.weight_folder import WeightFolder
 from agentrl.errors import ConfigError, ModelError
 
 GONE = 2**22 + 7

@@ -1,7 +1,9 @@
-"""Hands weights to servers on this machine: as a model directory in shared memory."""
+"""Where weights are written for servers to read: shared memory, or a directory that all see."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import shutil
 import tempfile
@@ -11,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from agentrl.engines.base import Adapters
 from agentrl.engines.vllm.reference import Reference, Shapes, read_shapes
 from agentrl.errors import ConfigError, ModelError, did_you_mean
 
@@ -31,6 +34,7 @@ class WeightFolder:
         self._reference = reference
         self._parent = folder
         self._folder: Path | None = None
+        self._numbers = itertools.count()
 
     def write(self, version: int, weights: Mapping[str, Any]) -> Path:
         """Return a new directory with these weights.
@@ -39,21 +43,65 @@ class WeightFolder:
             ModelError: They are not the served model's.
             ConfigError: They do not fit where they are to be written.
         """
-        tensors = self._checked(weights)
-        folder = self._place() / f"version-{version:06d}"
+        return self._write(version, self.stored(weights), "model.safetensors")
+
+    def write_adapters(self, version: int, adapters: Adapters) -> Path:
+        """Return a new directory with these adapters, in the layout of peft.
+
+        Raises:
+            ConfigError: They do not fit where they are to be written.
+        """
+        import torch
+
+        tensors = {
+            name: torch.as_tensor(value).detach() for name, value in adapters.weights.items()
+        }
+        folder = self._write(version, tensors, "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps(dict(adapters.settings)))
+        return folder
+
+    def _write(self, version: int, tensors: Mapping[str, Any], name: str) -> Path:
+        # Never under a name that was used before: caches of the server may go by it.
+        folder = self._place() / f"version-{version}-{next(self._numbers)}"
         size = sum(tensor.nbytes for tensor in tensors.values())
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir()
             free = shutil.disk_usage(folder).free
             if free < size * 1.02:
                 raise OSError(f"{size >> 20} MiB are needed, {free >> 20} MiB free")
-            _save(tensors, folder / "model.safetensors")
+            _save(tensors, folder / name)
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise ConfigError(
                 f"cannot write weights for the server to {folder}: {error}; name another place "
                 "with the engine option weights_folder"
             ) from None
         return folder
+
+    def stored(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the weights under the names that the served model stores.
+
+        Raises:
+            ModelError: They are not the served model's.
+        """
+        import torch
+
+        if not weights:
+            raise ModelError(
+                "a server shares no weights with the learner: load_weights needs all of them"
+            )
+        tensors = {name: torch.as_tensor(value).detach() for name, value in weights.items()}
+        expected = self._reference.shapes
+        if expected is None:
+            return tensors
+        stored = {name: tensor for name, tensor in tensors.items() if name in expected}
+        shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
+        shared = {tensor.data_ptr() for tensor in stored.values()}
+        # Tied weights come under two names, and are stored under one.
+        foreign = set(tensors) - set(stored)
+        shapes |= {name: () for name in foreign if tensors[name].data_ptr() not in shared}
+        _compare(shapes, expected)
+        return stored
 
     def check(self, folder: Path) -> Path:
         """Return a model directory of the user's, if its weights are the served model's.
@@ -95,27 +143,6 @@ class WeightFolder:
             self._folder = Path(made)
             weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
         return self._folder
-
-    def _checked(self, weights: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the weights under the names that the served model stores."""
-        import torch
-
-        if not weights:
-            raise ModelError(
-                "a server shares no weights with the learner: load_weights needs all of them"
-            )
-        tensors = {name: torch.as_tensor(value).detach() for name, value in weights.items()}
-        expected = self._reference.shapes
-        if expected is None:
-            return tensors
-        stored = {name: tensor for name, tensor in tensors.items() if name in expected}
-        shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
-        shared = {tensor.data_ptr() for tensor in stored.values()}
-        # Tied weights come under two names, and are stored under one.
-        foreign = set(tensors) - set(stored)
-        shapes |= {name: () for name in foreign if tensors[name].data_ptr() not in shared}
-        _compare(shapes, expected)
-        return stored
 
 
 def _compare(given: Mapping[str, tuple[int, ...]], expected: Shapes) -> None:

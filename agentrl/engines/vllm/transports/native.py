@@ -1,0 +1,97 @@
+"""vLLM's own weight transfer: from the learner's GPU into the servers', by NCCL or CUDA IPC.
+
+The data path is vLLM's (`vllm.distributed.weight_transfer`, trainer side); here are the control
+calls to one or several servers, and the copy that a server started anew is restored from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentrl.engines.base import Adapters, Weights
+from agentrl.engines.vllm.client import VllmClient
+from agentrl.engines.vllm.transports.base import Staged, together
+from agentrl.engines.vllm.transports.folder import load_folder
+from agentrl.engines.vllm.weight_folder import WeightFolder
+from agentrl.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from agentrl.engines.vllm.transports.sender import Sender
+
+
+class NativeTransport:
+    """Has servers receive weights straight from the learner's memory."""
+
+    stops_sampling = True
+    takes_adapters = False
+
+    def __init__(self, backend: str, folder: WeightFolder, name: str) -> None:
+        """Send by one of vLLM's backends.
+
+        Args:
+            backend: `nccl` or `ipc`.
+            folder: Where the copy for servers that are started anew is written.
+            name: What servers call their model.
+        """
+        self._backend = backend
+        self._folder = folder
+        self._name = name
+        self._weights: Mapping[str, Any] | None = None
+        self._sender: Sender | None = None
+
+    def stage(self, version: int, weights: Weights) -> Staged:
+        """Write the copy, and remember the live weights; see `Transport`."""
+        if isinstance(weights, Adapters):
+            raise ConfigError("this engine serves whole weights: give them with adapters merged in")
+        if isinstance(weights, Path):
+            self._weights = None
+            return Staged(version, self._folder.check(weights), self._name)
+        self._weights = self._folder.stored(weights)
+        return Staged(version, self._folder.write(version, weights), self._name)
+
+    async def restore(self, client: VllmClient, staged: Staged) -> None:
+        """Have one server load the copy; see `Transport`."""
+        await load_folder(client, staged)
+
+    async def send(
+        self, clients: Sequence[VllmClient], staged: Staged
+    ) -> Sequence[BaseException | None]:
+        """Send the live weights to all servers together; see `Transport`."""
+        weights = self._weights
+        if weights is None:
+            return await together(lambda client: self.restore(client, staged), clients)
+        stopped = await together(
+            lambda client: client.control("/pause", mode="wait", clear_cache=True), clients
+        )
+        well = [client for client, problem in zip(clients, stopped, strict=True) if not problem]
+        await asyncio.to_thread(self._push, [client.url for client in well], weights, staged)
+        await together(lambda client: client.control("/resume"), well)
+        return stopped
+
+    async def retire(self, clients: Sequence[VllmClient], staged: Staged) -> None:
+        """Delete the copy; see `Transport`."""
+        del clients
+        await asyncio.to_thread(self._folder.drop, staged.folder)
+
+    def close(self) -> None:
+        """Delete the copy and leave the group; see `Transport`."""
+        if self._sender is not None:
+            self._sender.close()
+        self._folder.close()
+
+    def _push(self, urls: Sequence[str], weights: Mapping[str, Any], staged: Staged) -> None:
+        # A group has fixed members: with a server gone or back it is made anew.
+        if self._sender is not None and self._sender.urls != list(urls):
+            self._sender.close()
+            self._sender = None
+        if self._sender is None:
+            try:
+                from agentrl.engines.vllm.transports.sender import Sender
+            except ImportError:
+                purpose = f"transport={self._backend}"
+                raise MissingExtraError("vllm", "vllm", purpose) from None
+            self._sender = Sender(self._backend, urls)
+        self._sender.send(weights, staged.version)

@@ -1,0 +1,172 @@
+"""The trainer's side of vLLM's weight transfer, over one or several servers. Imports vLLM."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import torch
+from vllm.distributed.weight_transfer.base import ParamMeta, TrainerInitInfo, WeightSource
+from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
+from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
+
+from agentrl.engines.vllm.client import connection_settings
+from agentrl.errors import EngineFault
+
+_SECONDS = 600.0
+
+
+class Sender:
+    """A group of one learner and the workers of all servers; its methods block."""
+
+    def __init__(self, backend: str, urls: Sequence[str]) -> None:
+        """Meet the servers.
+
+        Args:
+            backend: A name that vLLM's trainer side knows: `nccl`, `ipc`.
+            urls: The servers.
+
+        Raises:
+            EngineFault: They do not meet us.
+        """
+        self.urls = list(urls)
+        self._source = Source()
+        self._control = Control(urls)
+        try:
+            self._engine = WeightTransferTrainerFactory.trainer_init(
+                INIT_INFOS[backend](self._control), client=self._control, source=self._source
+            )
+        # CUDA, NCCL and vLLM each fail in their own ways.
+        except Exception as error:
+            raise _fault(f"the {backend} group with the vLLM servers failed", error) from error
+
+    def send(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
+        """Send weights to all servers; they serve them from then on.
+
+        Raises:
+            EngineFault: They could not be sent.
+        """
+        self._source.weights = weights
+        self._control.version = version
+        try:
+            self._engine.send_weights()
+        except Exception as error:
+            raise _fault("weights could not be sent to the vLLM servers", error) from error
+        finally:
+            self._source.weights = {}
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._engine.shutdown()
+        self._control.close()
+
+
+class Source(WeightSource):  # type: ignore[misc]
+    """The live tensors of this moment."""
+
+    weights: Mapping[str, torch.Tensor]
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self.weights = {}
+
+    def metadata(self) -> list[ParamMeta]:
+        """Return names, types and shapes, in the order of iteration."""
+        return [ParamMeta(n, t.dtype, tuple(t.shape)) for n, t in self.weights.items()]
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield names and tensors."""
+        yield from self.weights.items()
+
+
+class Control:
+    """The control calls of one transfer, to all servers at once; what vLLM calls a sync client."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        """Talk to these servers."""
+        self.version = 0
+        """What the servers are told that the weights are."""
+        self._urls = list(urls)
+        self._servers = [HTTPVLLMWeightSyncClient(url, timeout=_SECONDS) for url in urls]
+        self._threads = ThreadPoolExecutor(max(1, len(urls)))
+
+    def world_sizes(self) -> list[int]:
+        """Return how many workers each server has."""
+        return [
+            int(httpx.get(f"{url}/get_world_size", **connection_settings(url)).json()["world_size"])
+            for url in self._urls
+        ]
+
+    def our_address(self) -> str:
+        """Return the address under which the servers reach this machine."""
+        place = urlsplit(self._urls[0])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            # Sends nothing: it only asks which of our addresses such a packet would come from.
+            probe.connect((place.hostname, place.port or 80))
+            return str(probe.getsockname()[0])
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Have all workers join; each server's ranks come after those of the one before."""
+        infos = []
+        for size in self.world_sizes():
+            infos.append(init_info)
+            if "rank_offset" in init_info:
+                init_info = init_info | {"rank_offset": init_info["rank_offset"] + size}
+        self._all(lambda server, info: server.init_weight_transfer_engine(info), infos)
+
+    def start_weight_update(self) -> None:
+        """Have all servers prepare."""
+        self._all(lambda server, _: server.start_weight_update())
+
+    def update_weights(self, update_info: Any) -> None:
+        """Have all servers receive weights."""
+        self._all(lambda server, _: server.update_weights(update_info))
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        """Have all servers use what they received."""
+        version = weight_version or str(self.version)
+        self._all(lambda server, _: server.finish_weight_update(version))
+
+    def close(self) -> None:
+        """Have the servers leave."""
+        # Those that are gone have left.
+        with suppress(Exception):
+            self._all(lambda server, _: server.shutdown_weight_transfer_engine())
+        self._threads.shutdown(wait=False)
+
+    def _all(self, call: Callable[[Any, Any], None], values: Sequence[Any] = ()) -> None:
+        list(self._threads.map(call, self._servers, values or [None] * len(self._servers)))
+
+
+def _nccl(control: Control) -> TrainerInitInfo:
+    from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
+
+    from agentrl.engines.vllm.process import free_port
+
+    return NCCLTrainerInitInfo(
+        master_address=control.our_address(),
+        master_port=free_port(None),
+        world_size=1 + sum(control.world_sizes()),
+        rank=0,
+    )
+
+
+def _ipc(control: Control) -> TrainerInitInfo:
+    from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
+
+    del control
+    return IPCTrainerInitInfo(packed=True, rank=0)
+
+
+INIT_INFOS: dict[str, Callable[[Control], TrainerInitInfo]] = {"nccl": _nccl, "ipc": _ipc}
+"""What the trainer's side of each backend wants to know."""
+
+
+def _fault(what: str, error: Exception) -> EngineFault:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    return EngineFault(f"{what}: {reason}; with transport=folder they go through shared memory")
