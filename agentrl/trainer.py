@@ -25,7 +25,7 @@ from agentrl.credit.compose import metrics
 from agentrl.credit.explain import Explained, explain
 from agentrl.credit.records import credit_records, write_credit
 from agentrl.curriculum.plan import GroupPlan
-from agentrl.errors import DriftError
+from agentrl.errors import AgentRLError, DriftError, EngineFault, EnvironmentFault
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.report import Report
 from agentrl.learner.checkpoint import Checkpoint, load_latest, save_checkpoint
@@ -90,18 +90,24 @@ class Trainer:
     async def fit(self) -> bool:
         """Train until the last update; return False if Ctrl-C or SIGTERM stopped it before."""
         with self._signals():
-            await self._sync()
-            await self._evaluate()
-            while self.update < self.config.updates and not self.stopping:
-                figures = await self._one_update(self.update + 1)
-                if figures is None:
-                    break
-                self._report(figures)
-                if self.update % self.config.checkpoint_every == 0:
-                    self.save()
-                await self._evaluate()
+            try:
+                await self._train()
+            except (EngineFault, EnvironmentFault) as error:
+                raise self._broken(error) from None
         self.save()
         return self.update >= self.config.updates and not self._owes_evaluation
+
+    async def _train(self) -> None:
+        await self._sync()
+        await self._evaluate()
+        while self.update < self.config.updates and not self.stopping:
+            figures = await self._one_update(self.update + 1)
+            if figures is None:
+                break
+            self._report(figures)
+            if self.update % self.config.checkpoint_every == 0:
+                self.save()
+            await self._evaluate()
 
     async def close(self) -> None:
         """Stop episodes, engine, environments and trackers."""
@@ -161,6 +167,13 @@ class Trainer:
             **{f"seconds_{phase}": value for phase, value in seconds.items()},
         }
 
+    def _broken(self, error: EngineFault | EnvironmentFault) -> AgentRLError:
+        """Save what was learned before an engine or environment failed for good; say how to go on."""
+        self.save()
+        return type(error)(
+            f"{error}; {self.update} updates are saved, go on with: agentrl resume {self.run.path}"
+        )
+
     def _stopped(self, number: int, error: DriftError) -> DriftError:
         """Save what was learned before engine and learner were too far apart; say how to go on."""
         self.save()
@@ -175,6 +188,8 @@ class Trainer:
         """Have the engine serve the policy of this moment, unless the run is about to end."""
         if self.stopping:
             return
+        if self.config.schedule.share_device:
+            self.parts.learner.release_memory()
         await self.parts.sync(self.update)
         if self.config.schedule.share_device:
             await self.parts.engine.resume()

@@ -24,7 +24,7 @@ from agentrl.errors import CheckpointError
 from agentrl.learner.minibatches import minibatches
 from agentrl.learner.packing import Pack, decision_tokens
 from agentrl.learner.policy import Policy
-from agentrl.learner.scoring import Scorer
+from agentrl.learner.scoring import Scorer, autocast
 from agentrl.learner.sibling import Sibling
 from agentrl.trajectory import Signals
 
@@ -131,7 +131,7 @@ class Critic:
         """Return the value before each wanted token of a pack, shape [wanted]."""
         device = self._head.weight.device
         ids = torch.from_numpy(rows.ids).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._learner.autocast):
+        with autocast(device, self._learner):
             hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
         places = torch.from_numpy(rows.positions).to(device)
         hidden = hidden.flatten(0, 1).index_select(0, places)

@@ -199,6 +199,11 @@ class Learner:
                 )
         return self._scorer.measure(batch, decision_tokens(batch), wanted, temperature)
 
+    def release_memory(self) -> None:
+        """Give back what PyTorch keeps of a GPU for the next update, to who shares the GPU."""
+        if self.policy.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that training goes on from: weights, optimiser, random stream.
 

@@ -17,6 +17,17 @@ from agentrl.learner.policy import Policy, Reference
 from agentrl.trajectory import Signals
 
 
+def autocast(device: torch.device, config: LearnerConfig) -> torch.autocast:
+    """Return the context of forward passes that gradients are taken through."""
+    return torch.autocast(
+        device.type,
+        torch.bfloat16,
+        enabled=config.autocast,
+        # The cache would keep a copy of every weight for the whole pass.
+        cache_enabled=not config.checkpoint_activations,
+    )
+
+
 class Scorer:
     """Scores batches under the policy's current weights, or its reference's."""
 
@@ -40,8 +51,7 @@ class Scorer:
         model: Any = None,
     ) -> Scores:
         """Return the scores of a pack under a model; None: the policy's."""
-        device = self._policy.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._config.autocast):
+        with autocast(self._policy.device, self._config):
             return score(
                 self._policy.base if model is None else model,
                 rows,

@@ -271,7 +271,14 @@ def test_gradients_that_are_not_finite_are_dropped(policy: Policy, make_batch: M
     assert learner.update(batch, advantages_for(batch))["optimiser_steps"] == 1
 
 
-@pytest.mark.parametrize("settings", [{"autocast": True}, {"checkpoint_activations": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"autocast": True},
+        {"checkpoint_activations": True},
+        {"autocast": True, "checkpoint_activations": True},
+    ],
+)
 def test_options_agree_with_the_plain_update(
     model_dir: Path, make_batch: MakeBatch, settings: dict[str, bool]
 ) -> None:
