@@ -155,8 +155,3 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("# nothing\n")
     assert load_config(file) == Config()
-
-
-@pytest.mark.parametrize("file", sorted(Path("configs").glob("*.yaml")), ids=lambda file: file.name)
-def test_shipped_configurations_load(file: Path, repository: Path) -> None:
-    load_config(repository / file)
