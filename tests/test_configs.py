@@ -37,7 +37,7 @@ def test_half_precision_is_kept_for_frozen_weights(config: Config) -> None:
     assert not (config.policy.dtype == "bfloat16" and config.learner.autocast)
 
 
-@pytest.mark.parametrize("file", FOLDER.glob("qwen-*.yaml"), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("qwen-*.yaml")), ids=lambda file: file.name)
 def test_learner_and_server_share_a_gpu_only_in_turns(file: Path) -> None:
     config = load_config(file)
     assert config.policy.device.startswith("cuda")
