@@ -80,8 +80,8 @@ class Timeline:
 
     @property
     def seconds(self) -> float:
-        """Until the engine had the last update's weights."""
-        return self.syncs[-1].end
+        """From the first episode to the last update."""
+        return self.learner[-1].end
 
     def busy(self, spans: Sequence[Span]) -> float:
         """Return the share of the time that a device worked at all."""

@@ -26,8 +26,8 @@ def test_one_after_the_other() -> None:
     timeline = simulate(measured([[10], [10]], 2, slots=1), SYNC)
     assert learned(timeline) == [(10, 15), (26, 31)]
     assert [(s.begin, s.end, s.label) for s in timeline.engine] == [(0, 10, 0), (16, 26, 1)]
-    assert timeline.seconds == 32
-    assert timeline.busy(timeline.learner) == 10 / 32
+    assert timeline.seconds == 31
+    assert timeline.busy(timeline.learner) == 10 / 31
     assert timeline.staleness == [0, 0]
 
 
