@@ -25,6 +25,7 @@ from agentrl.credit.compose import metrics
 from agentrl.credit.explain import Explained, explain
 from agentrl.credit.records import credit_records, write_credit
 from agentrl.curriculum.plan import GroupPlan
+from agentrl.engines.base import Engine
 from agentrl.errors import AgentRLError, DriftError, EngineFault, EnvironmentFault
 from agentrl.evaluation.held_out import HeldOut
 from agentrl.evaluation.report import Report
@@ -168,7 +169,7 @@ class Trainer:
         }
 
     def _broken(self, error: EngineFault | EnvironmentFault) -> AgentRLError:
-        """Save what was learned before an engine or environment failed for good; say how to go on."""
+        """Save what was learned before an engine or environment failed; say how to go on."""
         self.save()
         return type(error)(
             f"{error}; {self.update} updates are saved, go on with: agentrl resume {self.run.path}"
@@ -297,6 +298,7 @@ class Trainer:
             "staleness/mean": float(staleness.mean()),
             "staleness/max": float(staleness.max()),
             **environment_means(collected.trajectories),
+            **engine_figures(self.parts.engine),
             **{f"rollout/{name}": value for name, value in stats.as_metrics().items()},
         }
 
@@ -351,6 +353,12 @@ def train(
             await trainer.close()
 
     return blocking.run(main())
+
+
+def engine_figures(engine: Engine) -> Metrics:
+    """Return what an engine tells of itself, such as how often its server was lost, if anything."""
+    figures: Metrics = getattr(engine, "figures", dict)()
+    return figures
 
 
 def held_out_figures(report: Report) -> Metrics:

@@ -22,6 +22,8 @@ from agentrl.engines.base import Engine, Ids
 from agentrl.engines.vllm.engine import VllmEngine
 
 VOCABULARY, CONTEXT = 64, 256
+STORE_BACKEND = str(Path(__file__).with_name("store_backend"))
+"""Where vLLM finds a weight transfer that needs no GPU."""
 
 
 def model(seed: int) -> Any:
@@ -65,16 +67,26 @@ class _Server:
     is_changed = False
 
 
+def changed() -> None:
+    """Have the first weights put back before the next test."""
+    _Server.is_changed = True
+
+
 def build(max_batch: int = 64, cache_tokens: int | None = None) -> Tracked:
     """Return a fresh engine of version 1; the server's cache has a size of its own."""
     del cache_tokens
     folder = model_folder()
     engine = Tracked(folder, urls=[url()], max_batch=max_batch, version=1)
     engine.plain = model(0)
-    if _Server.is_changed:
-        asyncio.run_coroutine_threadsafe(_reset(folder), _loop()).result()
-        _Server.is_changed = False
+    reset()
     return engine
+
+
+def reset() -> None:
+    """Put the first weights back, if they were changed."""
+    if _Server.is_changed:
+        asyncio.run_coroutine_threadsafe(_reset(model_folder()), _loop()).result()
+        _Server.is_changed = False
 
 
 def logits(engine: Engine, ids: Ids) -> npt.NDArray[np.float32]:
@@ -116,8 +128,19 @@ def server() -> VllmEngine:
         model_folder(),
         dtype="float32",
         max_batch=64,
-        server={"enforce_eager": True},
-        environment={"VLLM_CPU_KVCACHE_SPACE": "1"},
+        # For all tests at once: LoRA, and a weight transfer that needs no GPU.
+        server={
+            "enforce_eager": True,
+            "enable_lora": True,
+            "max_lora_rank": 8,
+            "max_loras": 2,
+            "weight_transfer_config": {"backend": "store"},
+        },
+        environment={
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+            "PYTHONPATH": STORE_BACKEND,
+        },
     )
 
 

@@ -94,7 +94,9 @@ class VllmEngine:
         fleet = find_servers(reference, urls, max_batch=max_batch, needs=needs, options=server)
         self.context_length = fleet.context_length
         folder = WeightFolder(reference, Path(weights_folder) if weights_folder else None)
-        self._transport = choose.build(chosen, folder, fleet.name)
+        say = server.get("say") or to_stderr
+        fall_back = say if transport == "auto" else None
+        self._transport = choose.build(chosen, folder, fleet.name, fall_back=fall_back)
         # A few more than it decodes, so that its next one waits there and not here.
         in_flight = max_batch + max(2, max_batch // 8)
 
@@ -102,7 +104,6 @@ class VllmEngine:
             key = server.get("api_key")
             return VllmClient(url, in_flight=in_flight, seconds=request_seconds, api_key=key)
 
-        say = server.get("say") or to_stderr
         self._servers = Supervisor(fleet.servers, connect, stall_seconds=stall_seconds, say=say)
         self._servers.restore = self._restore
         self._gate = Gate()

@@ -41,13 +41,15 @@ async def test_after_an_update_probabilities_are_the_learners(served_vllm) -> No
 
 
 async def test_a_stale_prefix_cache_would_be_caught(served_vllm, monkeypatch) -> None:
-    async def forget(client: VllmClient) -> bool:
-        return True
+    control = VllmClient.control
+
+    async def keeping(client: VllmClient, path: str, body: Any = None, **parameters: Any) -> Any:
+        return await control(client, path, body, **parameters | {"clear_cache": False})
 
     engine = served_vllm.build()
     request = Request(LONG, Sampling(max_tokens=8, seed=3), "s/0")
     await engine.generate(request)
-    monkeypatch.setattr(VllmClient, "reset_prefix_cache", forget)
+    monkeypatch.setattr(VllmClient, "control", keeping)
     await engine.load_weights(2, dict(served_vllm.model(2).state_dict()))
     completion = await engine.generate(request)
     ids = np.concatenate([LONG, completion.token_ids])
@@ -83,7 +85,7 @@ async def test_a_cancelled_request_ends_on_the_server_too(served_vllm) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    # The cache can be emptied only when nothing runs.
+    # The server pauses only when nothing runs.
     await engine.load_weights(2, dict(served_vllm.model(2).state_dict()))
     await engine.close()
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from agentrl.engines.base import Deployment
 from agentrl.engines.vllm.command import ServerNeeds
+from agentrl.engines.vllm.process import Say
 from agentrl.engines.vllm.transports.adapters import AdapterTransport
 from agentrl.engines.vllm.transports.base import Transport
 from agentrl.engines.vllm.transports.folder import FolderTransport
@@ -81,16 +82,17 @@ def needs(transport: Name, deployment: Deployment, *, on_cuda: bool) -> ServerNe
     return ServerNeeds(arguments, environment)
 
 
-def build(transport: Name, folder: WeightFolder, name: str) -> Transport:
+def build(transport: Name, folder: WeightFolder, name: str, *, fall_back: Say | None) -> Transport:
     """Return a transport.
 
     Args:
         transport: Which.
         folder: Where weights are written.
         name: The model's name in requests.
+        fall_back: Told when one that was not asked for fails and another takes its place.
     """
     if transport == "lora":
         return AdapterTransport(folder, name)
     if transport in ("ipc", "nccl"):
-        return NativeTransport(transport, folder, name)
+        return NativeTransport(transport, folder, name, fall_back=fall_back)
     return FolderTransport(folder, name)

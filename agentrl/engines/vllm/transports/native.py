@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from agentrl.engines.base import Adapters, Weights
 from agentrl.engines.vllm.client import VllmClient
+from agentrl.engines.vllm.process import Say
 from agentrl.engines.vllm.transports.base import Staged, together
 from agentrl.engines.vllm.transports.folder import load_folder
 from agentrl.engines.vllm.weight_folder import WeightFolder
-from agentrl.errors import ConfigError, MissingExtraError
+from agentrl.errors import ConfigError, EngineFault, MissingExtraError
 
 if TYPE_CHECKING:
     from agentrl.engines.vllm.transports.sender import Sender
@@ -28,17 +29,23 @@ class NativeTransport:
     stops_sampling = True
     takes_adapters = False
 
-    def __init__(self, backend: str, folder: WeightFolder, name: str) -> None:
+    def __init__(
+        self, backend: str, folder: WeightFolder, name: str, *, fall_back: Say | None = None
+    ) -> None:
         """Send by one of vLLM's backends.
 
         Args:
             backend: `nccl` or `ipc`.
             folder: Where the copy for servers that are started anew is written.
             name: What servers call their model.
+            fall_back: Told when the backend fails; from then on servers read the copy. None: its
+                failure is an error.
         """
         self._backend = backend
         self._folder = folder
         self._name = name
+        self._fall_back = fall_back
+        self._has_failed = False
         self._weights: Mapping[str, Any] | None = None
         self._sender: Sender | None = None
 
@@ -61,13 +68,20 @@ class NativeTransport:
     ) -> Sequence[BaseException | None]:
         """Send the live weights to all servers together; see `Transport`."""
         weights = self._weights
-        if weights is None:
+        if weights is None or self._has_failed:
             return await together(lambda client: self.restore(client, staged), clients)
         stopped = await together(
             lambda client: client.control("/pause", mode="wait", clear_cache=True), clients
         )
         well = [client for client, problem in zip(clients, stopped, strict=True) if not problem]
-        await asyncio.to_thread(self._push, [client.url for client in well], weights, staged)
+        try:
+            await asyncio.to_thread(self._push, [client.url for client in well], weights, staged)
+        except EngineFault as fault:
+            if self._fall_back is None:
+                raise
+            self._fall_back(f"{fault}; so they do from now on")
+            self._has_failed = True
+            return await self.send(clients, staged)
         await together(lambda client: client.control("/resume"), well)
         return stopped
 

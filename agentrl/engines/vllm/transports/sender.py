@@ -169,4 +169,4 @@ INIT_INFOS: dict[str, Callable[[Control], TrainerInitInfo]] = {"nccl": _nccl, "i
 
 def _fault(what: str, error: Exception) -> EngineFault:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return EngineFault(f"{what}: {reason}; with transport=folder they go through shared memory")
+    return EngineFault(f"{what}: {reason}; with transport=folder weights go through shared memory")
