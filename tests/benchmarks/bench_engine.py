@@ -1,6 +1,7 @@
 """The embedded engine against transformers' own `generate`, in one run.
 
     python tests/benchmarks/bench_engine.py [--threads 1] [--episodes 64] [--rounds 3]
+    python tests/benchmarks/bench_engine.py --device cuda --size 135m --bf16
 
 On a machine that others use too, `--clock cpu` counts processor seconds instead of time.
 
@@ -22,29 +23,14 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from llamas import SHAPES, synchronise
+from transformers import GenerationConfig, LlamaForCausalLM
 
 from agentrl.engines.base import Completion, Request, Sampling
 from agentrl.engines.transformers import TransformersEngine
 
 Ids = npt.NDArray[np.int32]
-VOCABULARY = 1024
-
-
-def build_model() -> LlamaForCausalLM:
-    """Return a random Llama of about 3M parameters."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=256,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        intermediate_size=688,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-    )
-    return LlamaForCausalLM(config).eval()
+WORDS = 1024
 
 
 def observations(episodes: int, turns: int, seed: int) -> list[list[Ids]]:
@@ -52,9 +38,9 @@ def observations(episodes: int, turns: int, seed: int) -> list[list[Ids]]:
     rng = np.random.default_rng(seed)
     return [
         [
-            rng.integers(
-                0, VOCABULARY, int(rng.integers(*((120, 181) if t == 0 else (20, 61))))
-            ).astype(np.int32)
+            rng.integers(0, WORDS, int(rng.integers(*((120, 181) if t == 0 else (20, 61))))).astype(
+                np.int32
+            )
             for t in range(turns)
         ]
         for _ in range(episodes)
@@ -103,8 +89,12 @@ def play_generate(model: LlamaForCausalLM, episodes: list[list[Ids]], tokens: in
             ids[row, width - len(history) :] = torch.from_numpy(history.astype(np.int64))
             mask[row, width - len(history) :] = 1
         with torch.inference_mode():
-            output = model.generate(ids, attention_mask=mask, generation_config=settings)
-        sampled = output[:, width:].numpy().astype(np.int32)
+            output = model.generate(
+                ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                generation_config=settings,
+            )
+        sampled = output[:, width:].cpu().numpy().astype(np.int32)
         histories = [np.concatenate([h, s]) for h, s in zip(histories, sampled, strict=True)]
 
 
@@ -113,9 +103,9 @@ def largest_gap(model: LlamaForCausalLM, games: list[tuple[Ids, list[Completion]
     """Return the largest difference to the log-probs of a plain teacher-forced forward."""
     worst = 0.0
     for history, answers in games:
-        ids = torch.from_numpy(history.astype(np.int64))
-        logprobs = model(ids[None]).logits[0, :-1].log_softmax(-1)
-        plain = logprobs.gather(1, ids[1:, None])[:, 0].numpy()
+        ids = torch.from_numpy(history.astype(np.int64)).to(model.device)
+        logprobs = model(ids[None]).logits[0, :-1].float().log_softmax(-1)
+        plain = logprobs.gather(1, ids[1:, None])[:, 0].cpu().numpy()
         got = np.concatenate([answer.logprobs for answer in answers])
         sampled = np.concatenate([answer.token_ids for answer in answers])
         places = _sampled_places(history, answers)
@@ -152,6 +142,9 @@ def alternate(rounds: int, clock: Callable[[], float], *runs: Callable[[], objec
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--size", choices=tuple(SHAPES), default="3m")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="weights in bfloat16")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--episodes", type=int, default=64)
     parser.add_argument("--turns", type=int, default=12)
@@ -159,13 +152,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     options = parser.parse_args()
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    device = torch.device(options.device)
+
+    def clock() -> float:
+        synchronise(device)
+        return time.perf_counter() if options.clock == "wall" else time.process_time()
+
     torch.set_num_threads(options.threads)
-    model = build_model()
+    kind = torch.bfloat16 if options.bf16 else torch.float32
+    model = SHAPES[options.size].build().to(device, kind).eval()
     engine = TransformersEngine(model)
     count, tokens = options.episodes, options.tokens
     weights = sum(p.numel() for p in model.parameters())
-    print(f"Llama of {weights / 1e6:.1f}M parameters, {count} episodes, {options.threads} threads")
+    print(f"Llama of {weights / 1e6:.1f}M parameters on {device}, {count} episodes, ", end="")
+    print(f"{options.threads} threads")
 
     episodes = observations(count, options.turns, seed=1)
     gap = largest_gap(model, play_ours(engine, episodes, tokens))
@@ -183,7 +183,7 @@ def main() -> None:
     print(f"  ratio {theirs / ours:.2f}")
 
     rng = np.random.default_rng(2)
-    single = [[rng.integers(0, VOCABULARY, 300).astype(np.int32)] for _ in range(count)]
+    single = [[rng.integers(0, WORDS, 300).astype(np.int32)] for _ in range(count)]
     ours, theirs, first = alternate(
         options.rounds,
         clock,
