@@ -44,7 +44,7 @@ def draw_curves(path: Path, runs: Mapping[str, Learned]) -> None:
     right.set(xlabel="minutes, engine and learner on the same two cores", xlim=(0, None))
     for axes in (left, right):
         _tidy(axes)
-    left.legend(frameon=False, title="running mean of 5 updates")
+    left.legend(frameon=False, title="running mean of 5 updates", loc="lower right")
     figure.savefig(path)
 
 
