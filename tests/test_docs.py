@@ -59,6 +59,15 @@ def test_the_table_of_info_is_complete(environment_page: str) -> None:
     assert {cell.strip("`") for cell in cells if cell.startswith("`")} >= set(Info.__annotations__)
 
 
+def test_the_table_of_endpoint_options_is_complete() -> None:
+    from agentrl.engines.openai.options import Options
+
+    page = (DOCS / "evaluation.md").read_text()
+    rows = first_cells(page.partition("| `engine.options` |")[2])
+    names = re.findall(r"`(\w+)`", " ".join(rows))
+    assert names == list(Options.model_fields)
+
+
 def test_pages_are_in_the_navigation() -> None:
     navigation = (DOCS.parent / "mkdocs.yml").read_text()
     for page in DOCS.glob("*.md"):
