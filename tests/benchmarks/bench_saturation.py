@@ -1,6 +1,6 @@
 """Whether multi-turn collection keeps a vLLM server as busy as anything could.
 
-    python tests/benchmarks/bench_saturation.py --model models/smollm2 [--rounds 2] [--quick]
+    python tests/benchmarks/bench_saturation.py [--model models/smollm2] [--rounds 2] [--quick]
 
 One real server, started by the engine; generated games of ALFWorld, full memory, so that prompts
 grow with the turns. Three phases take turns, each with an empty prefix cache:
@@ -51,6 +51,7 @@ from agentrl.engines.vllm.wire import Answer, sampling_body
 from agentrl.registry import make
 from agentrl.rollout.collector import Collector, GroupRequest
 
+MODEL = Path("models/smollm2")
 SOLVED = (7, 7, 8, 8, 10, 13, 15, 18, 20)
 """Turns of solved games: the deciles of 39 that the shipped policy solved within 20 turns."""
 MAX_TURNS = 30
@@ -304,7 +305,7 @@ def show(rounds: Sequence[Mapping[str, Measured]]) -> None:
 def main() -> None:
     """Start the server, play and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", type=Path, required=True, help="a model directory")
+    parser.add_argument("--model", type=Path, default=MODEL, help="a model directory")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--episodes", type=int, default=128)
     parser.add_argument("--slots", type=int, default=64, help="episodes in flight")
@@ -312,6 +313,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", help="of the served weights")
     parser.add_argument("--quick", action="store_true", help="one small round")
     options = parser.parse_args()
+    if options.model == MODEL and not MODEL.is_dir():
+        print(f"skipped: there is no {MODEL}; the README says how to make it")
+        return
     if options.quick:
         options.rounds, options.episodes, options.tokens = 1, 2 * options.slots, 8
     engine = VllmEngine(

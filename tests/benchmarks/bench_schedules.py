@@ -1,6 +1,6 @@
 """Asynchronous against synchronous: the same updates under each schedule.
 
-    python tests/benchmarks/bench_schedules.py RUNS [--engine vllm] [--updates 24] [--images DIR]
+    python tests/benchmarks/bench_schedules.py [RUNS] [--engine vllm] [--updates 24] [--images DIR]
 
 Measured: one run per schedule with the same configuration and seed, a process of its own each, on
 this machine; finished runs in RUNS are not repeated. The clock runs from the first episode to the
@@ -194,7 +194,7 @@ def show_simulated(timelines: Mapping[str, Timeline], record: Record, source: Me
 def main() -> None:
     """Train what is missing, then report."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("runs", type=Path)
+    parser.add_argument("runs", type=Path, nargs="?", default=Path("runs/schedules"))
     parser.add_argument("--engine", choices=sorted(ENGINES), default="vllm")
     parser.add_argument("--updates", type=int, default=24)
     parser.add_argument("--tasks", type=int, default=100, help="held-out games")
