@@ -38,7 +38,7 @@ from agentrl.run import RunDirectory
 KINDS = ("sync", "one_step_off", "async")
 LEARNING = ("signals", "credit", "learning")
 ENGINES = {
-    "vllm": ["engine=vllm", "engine.max_batch=64", "engine.options.context_length=1024"],
+    "vllm": ["engine=vllm", "engine.max_batch=64", "engine.options.context_length=2048"],
     "transformers": ["engine=transformers"],
 }
 
