@@ -50,9 +50,9 @@ def test_two_updates_of_smollm2(repository: Path, model: Path, port: int, tmp_pa
     for row in rows:
         figures = {name: value for name, value in row.items() if name.startswith("drift/")}
         assert all(map(math.isfinite, figures.values())), figures
-        # Both sides compute in bfloat16, which rounds to three digits.
-        assert figures["drift/gap_mean"] < 0.05
-        assert figures["drift/ess"] > 0.9
+        # Float32 on both sides: rounding is all that may differ, after the update as before.
+        assert figures["drift/gap_mean"] < 1e-3
+        assert figures["drift/ess"] > 0.999
         assert figures["drift/prefix_breaks"] == 0
         assert row["staleness/max"] == 0
     found = balance(run.ledger_file)
