@@ -264,9 +264,17 @@ def _with_lora(model: Any, config: PolicyConfig, seed: int) -> Any:
     settings = lora_settings(config.lora_rank, config.lora_alpha, "policy.lora_rank")
     from peft import get_peft_model
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         return get_peft_model(model, settings).eval()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch's stream of the CPU, where adapters are made, for the length of a block."""
+    # Forking the streams of all GPUs would take memory on those that servers have.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _require(directory: Path, name: str) -> None:

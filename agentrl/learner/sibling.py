@@ -17,7 +17,7 @@ import torch
 
 from agentrl.config import LearnerConfig, SecondModelConfig
 from agentrl.errors import CheckpointError
-from agentrl.learner.policy import Policy, lora_settings
+from agentrl.learner.policy import Policy, lora_settings, seeded
 
 
 class Sibling:
@@ -120,8 +120,7 @@ class Sibling:
         settings = lora_settings(rank, alpha, f"{self.name}.weights=lora")
         from peft import get_peft_model
 
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with seeded(seed):
             if not self._shared:
                 self._model = get_peft_model(self._model, settings, adapter_name=self.name)
                 return
