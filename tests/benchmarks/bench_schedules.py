@@ -4,7 +4,7 @@
 
 Measured: one run per schedule with the same configuration and seed, a process of its own each, on
 this machine; finished runs in RUNS are not repeated. The clock runs from the first episode to the
-last update; starting the server and the held-out evaluation at the end are not counted. Engine and
+last update; starting the server and the held-out evaluation afterwards are not counted. Engine and
 learner share the machine's cores, so what one gains by not waiting the other loses.
 
 Simulated: the same schedules with engine and learner on a device of its own each, as fast as here,
@@ -31,6 +31,8 @@ from schedule_figures import Learned, draw_curves, draw_timelines
 from schedule_timeline import Measured, Played, Timeline, fit_pace, simulate
 
 from agentrl import storage
+from agentrl.api import load_run
+from agentrl.evaluation.statistics import Estimate
 from agentrl.monitor.metrics import read_metrics
 from agentrl.rollout.schedule import Schedule
 from agentrl.run import RunDirectory
@@ -54,7 +56,6 @@ def settings(options: argparse.Namespace, kind: str) -> list[str]:
         "rollout.group_size=8",
         "rollout.concurrency=64",
         f"evaluation.tasks={options.tasks}",
-        f"evaluation.every={options.updates}",
         "checkpoint_every=1000",
     ]
 
@@ -62,7 +63,7 @@ def settings(options: argparse.Namespace, kind: str) -> list[str]:
 def train(options: argparse.Namespace, kind: str) -> RunDirectory:
     """Return a finished run, trained now where it is not there."""
     path = options.runs / kind
-    if not (path / "learning-curve.png").exists():
+    if len(read_metrics(RunDirectory(path).metrics_file)) < options.updates:
         print(f"training: {kind}", flush=True)
         words = ["train", *settings(options, kind), "--run", str(path)]
         with (options.runs / f"{kind}.log").open("w") as log:
@@ -78,8 +79,8 @@ class Record:
 
     rows: list[dict[str, Any]]
     """Figures of each update."""
-    held_out: dict[str, Any]
-    """The last evaluation."""
+    held_out: Estimate
+    """Success of the last policy."""
     finished: list[float]
     """Seconds from the first episode to the end of each update."""
     episodes: dict[str, Played]
@@ -116,7 +117,7 @@ def read(run: RunDirectory) -> Record:
     start = min(begun.values())
     return Record(
         rows,
-        read_metrics(run.held_out_file)[-1],
+        load_run(run.path).evaluate().success,
         [moment - start for moment in trained],
         {name: Played(begun[name], ended[name], count) for name, count in counts.items()},
         dict(sorted(tokens.items())),
@@ -160,7 +161,7 @@ def show_measured(records: Mapping[str, Record]) -> None:
                 "staleness, mean": statistics.mean(r["staleness/mean"] for r in record.rows),
                 "most": max(row["staleness/max"] for row in record.rows),
                 "success, last quarter": statistics.mean(late),
-                "held out (95%)": f"{out['success']:.2f} ({out['low']:.2f} to {out['high']:.2f})",
+                "held out (95%)": f"{out.value:.2f} ({out.low:.2f} to {out.high:.2f})",
             }
         )
     print("\nMeasured, engine and learner on the same cores:")
