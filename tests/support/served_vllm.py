@@ -156,5 +156,7 @@ def model_folder() -> Path:
     words = {f"w{i}": i for i in range(VOCABULARY)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0").save_pretrained(folder)
+    served = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0")
+    served.chat_template = "{% for message in messages %}{{ message.content }} {% endfor %}"
+    served.save_pretrained(folder)
     return folder

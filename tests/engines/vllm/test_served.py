@@ -121,7 +121,7 @@ def test_a_run_is_trained_with_it(served_vllm, tmp_path: Path) -> None:
         "env": {"name": f"{doors}:Doors"},
         "policy": {"model": "tiny"},
         "dialogue": {"format": "choice", "restrict": True, "max_turn_tokens": 24},
-        "rollout": {"tasks": 2, "group_size": 2},
+        "rollout": {"tasks": 4, "group_size": 8},
         "engine": {
             "name": "vllm",
             "max_batch": 16,
@@ -138,7 +138,10 @@ def test_a_run_is_trained_with_it(served_vllm, tmp_path: Path) -> None:
     assert (path / "vllm.log").is_file()
     rows = read_metrics(run.metrics_file)
     assert len(rows) == 2
-    # Both updates: the server has followed the learner.
-    assert all(row["drift/gap_p99"] < 1e-3 for row in rows)
+    # The server has followed the learner. (Groups that are all won or lost are not measured.)
+    gaps = [row["drift/gap_p99"] for row in rows if "drift/gap_p99" in row]
+    assert rows[-1]["update"] == 2
+    assert gaps
+    assert max(gaps) < 1e-3
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{url}/health")
