@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ def evaluate(
     from agentrl.evaluation.offline import evaluate_target
 
     words = list(overrides or [])
-    if run is not None and "=" in run and not Path(run).exists():
+    if run is not None and "=" in run and not os.path.exists(run):
         words.insert(0, run)
         run = None
     found = _target(run, model, step, config, env, words)

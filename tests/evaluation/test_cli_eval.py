@@ -259,3 +259,9 @@ def test_the_modules_of_the_commands_are_light() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_an_override_too_long_for_a_file_name(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", "--model", "no/such/model", "--env", "alfworld"]
+    assert main([*words, f"dialogue.system={'be brief ' * 100}"]) == 2
+    assert "no model directory" in capsys.readouterr().err
