@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -71,12 +72,10 @@ class VllmEngine:
             max_batch: Sequences that each server decodes together.
             version: The policy version of the weights that are served now.
             deployment: How the run places learner and engine.
-            transport: How weights reach the servers: `folder`, `lora`, `ipc`, `nccl`; `auto`: the
-                fastest that both sides can.
+            transport: How weights reach the servers: see `transports.choose`.
             request_seconds: Deadline of one completion.
             stall_seconds: A server that has requests and makes no progress for so long is lost.
-            weights_folder: Where weights are handed over, seen by the servers under the same
-                path; None: shared memory of this machine.
+            weights_folder: Where weights are handed over, a place that the servers see too.
             server: How to start one or find those that run: see `agentrl.engines.vllm.servers`.
 
         Raises:
@@ -93,28 +92,23 @@ class VllmEngine:
         self.vocabulary = reference.vocabulary
         fleet = find_servers(reference, urls, max_batch=max_batch, needs=needs, options=server)
         self.context_length = fleet.context_length
-        folder = WeightFolder(reference, Path(weights_folder) if weights_folder else None)
-        say = server.get("say") or to_stderr
-        fall_back = say if transport == "auto" else None
-        self._transport = choose.build(chosen, folder, fleet.name, fall_back=fall_back)
+        # Running servers convert what they read to a type of their own.
+        dtype, say = None if urls else server.get("dtype"), server.get("say") or to_stderr
+        folder = WeightFolder(reference, weights_folder, dtype=dtype)
+        told = say if transport == "auto" else None
+        self._transport = choose.build(chosen, folder, fleet.name, fall_back=told)
         # A few more than it decodes, so that its next one waits there and not here.
-        in_flight = max_batch + max(2, max_batch // 8)
-
-        def connect(url: str) -> VllmClient:
-            key = server.get("api_key")
-            return VllmClient(url, in_flight=in_flight, seconds=request_seconds, api_key=key)
-
+        in_flight, key = max_batch + max(2, max_batch // 8), server.get("api_key")
+        connect = partial(VllmClient, in_flight=in_flight, seconds=request_seconds, api_key=key)
         self._servers = Supervisor(fleet.servers, connect, stall_seconds=stall_seconds, say=say)
         self._servers.restore = self._restore
-        self._gate = Gate()
-        self._loading = asyncio.Lock()
+        self._gate, self._loading = Gate(), asyncio.Lock()
         # What servers start with; loaded from there again where they have slept.
         self._home = Staged(version, reference.path, fleet.name)
         self._lease = Lease(version, fleet.name, None)
+        self._has_weights, self._torn = True, ""
         self._sleeping: set[str] = set()
-        self._has_weights = True
         self._tasks: set[asyncio.Task[None]] = set()
-        self._torn = ""
 
     @property
     def policy_version(self) -> int:

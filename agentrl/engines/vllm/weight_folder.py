@@ -24,15 +24,19 @@ _PREFIX = "agentrl-weights-"
 class WeightFolder:
     """Writes weights where servers can read them; what it wrote is gone when we are."""
 
-    def __init__(self, reference: Reference, folder: Path | None = None) -> None:
+    def __init__(
+        self, reference: Reference, folder: str | Path | None = None, *, dtype: str | None = None
+    ) -> None:
         """Prepare to write.
 
         Args:
             reference: The served model: only its weights are taken, and all of them.
             folder: Where to write; None: shared memory, or a temporary directory without it.
+            dtype: The type that they are served in, such as `bfloat16`; None: they keep theirs.
         """
         self._reference = reference
-        self._parent = folder
+        self._parent = Path(folder) if folder else None
+        self._dtype = dtype
         self._folder: Path | None = None
         self._numbers = itertools.count()
 
@@ -93,7 +97,7 @@ class WeightFolder:
         tensors = {name: torch.as_tensor(value).detach() for name, value in weights.items()}
         expected = self._reference.shapes
         if expected is None:
-            return tensors
+            return self._served(tensors)
         stored = {name: tensor for name, tensor in tensors.items() if name in expected}
         shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
         shared = {tensor.data_ptr() for tensor in stored.values()}
@@ -101,7 +105,16 @@ class WeightFolder:
         foreign = set(tensors) - set(stored)
         shapes |= {name: () for name in foreign if tensors[name].data_ptr() not in shared}
         _compare(shapes, expected)
-        return stored
+        return self._served(stored)
+
+    def _served(self, tensors: dict[str, Any]) -> dict[str, Any]:
+        """Return weights in the type that they are served in: half of float32 is for nothing."""
+        import torch
+
+        kind = getattr(torch, self._dtype or "", None)
+        if not isinstance(kind, torch.dtype):
+            return tensors
+        return {name: tensor.to(kind) for name, tensor in tensors.items()}
 
     def check(self, folder: Path) -> Path:
         """Return a model directory of the user's, if its weights are the served model's.

@@ -126,3 +126,16 @@ def test_a_place_that_cannot_be_written(model_folder: Path, tmp_path: Path) -> N
     folder = WeightFolder(read_reference(model_folder), blocked)
     with pytest.raises(ConfigError, match="weights_folder"):
         folder.write(1, weights())
+
+
+def test_weights_are_written_in_the_type_that_they_are_served_in(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    folder = WeightFolder(read_reference(model_folder), tmp_path / "out", dtype="bfloat16")
+    written = load_file(folder.write(1, weights()) / "model.safetensors")
+    assert {tensor.dtype for tensor in written.values()} == {torch.bfloat16}
+    kept = WeightFolder(read_reference(model_folder), tmp_path / "out", dtype="auto")
+    written = load_file(kept.write(1, weights()) / "model.safetensors")
+    assert {tensor.dtype for tensor in written.values()} == {torch.float32}
+    for each in (folder, kept):
+        each.close()
