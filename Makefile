@@ -12,6 +12,8 @@ TORCH ?= torch==2.13.0
 PIP_TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --prefer-binary --no-compile
 
+# One of them runs all tests with vLLM, on one server.
+TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 
 .PHONY: help setup quickstart test nightly lint format docs bench clean
@@ -35,7 +37,7 @@ quickstart: $(VENV)/.train
 
 test: $(VENV)/.vllm
 	@$(MAKE) --no-print-directory models/smollm2 || echo "no SmolLM2: its test is skipped"
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
 
 nightly: $(VENV)/.vllm models/smollm2
 	@$(BIN)/python tests/benchmarks/nightly_smollm2.py
