@@ -194,6 +194,23 @@ def test_a_copy_is_plain_and_stays_as_it_is(model_dir: Path, settings: dict[str,
     assert all(torch.equal(copy.state_dict()[n], w) for n, w in kept.items())
 
 
+def test_adapters_alone_are_what_peft_loads_on_the_base(model_dir: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from safetensors.torch import save_file
+
+    policy, plain = load(model_dir, lora_rank=4), load(model_dir)
+    assert (policy.adapter_rank, plain.adapter_rank) == (4, 0)
+    with torch.no_grad():
+        for parameter in policy.trainable().values():
+            parameter.normal_(0, 0.3)
+    adapters = policy.adapters()
+    save_file(dict(adapters.weights), tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps(dict(adapters.settings)))
+    loaded = PeftModel.from_pretrained(plain.model, str(tmp_path)).eval()
+    ids = torch.arange(12)[None]
+    torch.testing.assert_close(loaded(ids).logits, policy.model(ids).logits)
+
+
 def test_lora_reference_is_the_base_without_a_copy(model_dir: Path) -> None:
     policy, plain = load(model_dir, lora_rank=4), load(model_dir)
     with torch.no_grad():

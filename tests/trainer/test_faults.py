@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from agentrl.config import build_config
+from agentrl.errors import AgentRLError, EngineFault
+from agentrl.learner.checkpoint import load_latest
 from agentrl.monitor.metrics import read_metrics
 from agentrl.parts import build_parts
 from agentrl.run import RunDirectory
@@ -37,3 +40,29 @@ def test_training_survives_broken_environments(tree: dict[str, Any], tmp_path: P
     assert total["episodes"] == 3 * 12 - total["lost"] + total["refills"]
     assert set(process.children(recursive=True)) <= others
     assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_what_was_learned_is_saved_before_an_engine_fails_for_good(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree["rollout"] |= {"retries": 0}
+    config = build_config({**tree, "checkpoint_every": 100}, "test")
+    parts = build_parts(config)
+    generate = parts.engine.generate
+
+    async def dies_after_two_updates(request: Any) -> Any:
+        if parts.engine.policy_version == 2:  # type: ignore[attr-defined]
+            raise EngineFault("the server did not come back")
+        return await generate(request)
+
+    monkeypatch.setattr(parts.engine, "generate", dies_after_two_updates)
+    run = RunDirectory.create(tmp_path / "run", config)
+    with pytest.raises(AgentRLError, match="did not come back") as caught:
+        train(config, run, parts)
+    assert str(caught.value).endswith(f"2 updates are saved, go on with: agentrl resume {run.path}")
+    checkpoint = load_latest(run.checkpoints)
+    assert checkpoint is not None
+    assert checkpoint.step == 2
+    monkeypatch.undo()
+    assert train(config, run, build_parts(config))
+    assert [row["update"] for row in read_metrics(run.metrics_file)] == [1, 2, 3, 4]

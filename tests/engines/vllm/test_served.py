@@ -108,18 +108,21 @@ def test_an_option_that_vllm_does_not_know_is_one_clear_line(served_vllm, tmp_pa
     assert any("no-such-option" in line for line in told)
 
 
-def test_a_run_is_trained_with_it(served_vllm, tmp_path: Path) -> None:
-    """Two updates with a server of our own: its probabilities stay the learner's."""
+@pytest.mark.parametrize(("kind", "rank"), [("sync", 0), ("async", 4)])
+def test_a_run_is_trained_with_it(served_vllm, kind: str, rank: int, tmp_path: Path) -> None:
+    """Whole weights in turns, and adapters all the time: its probabilities stay the learner's."""
     from agentrl.monitor.metrics import read_metrics
     from agentrl.parts import build_parts
     from agentrl.run import RunDirectory
+    from agentrl.storage.ledger import balance
     from agentrl.trainer import train
 
     doors = Path(__file__).parents[2] / "trainer" / "doors.py"
     tree = {
-        "updates": 2,
+        "updates": 3,
+        "schedule": {"kind": kind},
         "env": {"name": f"{doors}:Doors"},
-        "policy": {"model": "tiny"},
+        "policy": {"model": "tiny", "lora_rank": rank},
         "dialogue": {"format": "choice", "restrict": True, "max_turn_tokens": 24},
         "rollout": {"tasks": 4, "group_size": 8},
         "engine": {
@@ -137,11 +140,12 @@ def test_a_run_is_trained_with_it(served_vllm, tmp_path: Path) -> None:
     assert train(config, run, parts)
     assert (path / "vllm.log").is_file()
     rows = read_metrics(run.metrics_file)
-    assert len(rows) == 2
+    assert len(rows) == 3
     # The server has followed the learner. (Groups that are all won or lost are not measured.)
-    gaps = [row["drift/gap_p99"] for row in rows if "drift/gap_p99" in row]
-    assert rows[-1]["update"] == 2
+    names = ("drift/fresh_gap_p99", "drift/gap_p99")
+    gaps = [next(row[name] for name in names if name in row) for row in rows if names[1] in row]
     assert gaps
+    assert balance(run.ledger_file).is_even
     assert max(gaps) < 1e-3
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{url}/health")
