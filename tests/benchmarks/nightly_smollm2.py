@@ -25,8 +25,8 @@ from agentrl.trainer import default_run_directory, train
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "smollm2.yaml"
 MOST_SYNC = 0.02
 DRIFT = {
-    "gap mean": ("drift/gap_mean", ".4f"),
-    "gap p99": ("drift/gap_p99", ".3f"),
+    "gap mean": ("drift/gap_mean", ".1e"),
+    "gap p99": ("drift/gap_p99", ".1e"),
     "ESS": ("drift/ess", ".4f"),
     "ESS episodes": ("drift/ess_episodes", ".3f"),
     "prefix breaks": ("drift/prefix_breaks", ".1%"),
@@ -83,7 +83,7 @@ def figures_by_turn(rows: Sequence[Row]) -> Iterator[str]:
     yield "|---|---|---|"
     for turn in turns:
         mean, p99 = rows[-1][prefix + turn], rows[-1][f"drift/gap_p99_turn/{turn}"]
-        yield f"| {turn} | {mean:.4f} | {p99:.3f} |"
+        yield f"| {turn} | {mean:.1e} | {p99:.1e} |"
 
 
 def sync_share(rows: Sequence[Row]) -> float:
