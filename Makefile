@@ -22,7 +22,7 @@ PYTEST_ARGS ?=
 help:
 	@echo "make quickstart   from nothing to an agent that has learned, on a CPU"
 	@echo "make test         the test suite, with coverage"
-	@echo "make nightly      ten updates of SmolLM2-135M with a real vLLM server, a quarter of an hour"
+	@echo "make nightly      ten updates of SmolLM2-135M with a real vLLM server, about half an hour"
 	@echo "make setup        .venv with everything a contributor needs"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       let ruff rewrite the code"
