@@ -133,6 +133,7 @@ def build_engine(
             shares_device=schedule.share_device,
             interrupts=schedule.kind == "async",
             adapter_rank=policy.adapter_rank,
+            adapter_modules=policy.adapter_modules,
         )
         model = policy.path
     else:

@@ -81,6 +81,8 @@ class Deployment:
     waiting for them."""
     adapter_rank: int = 0
     """Rank of the LoRA adapters that are trained; 0: whole weights are."""
+    adapter_modules: tuple[str, ...] = ()
+    """The layers that have adapters, such as `q_proj`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,13 @@ class Policy:
         return int(self.model.peft_config[_ADAPTERS].r) if self.is_lora else 0
 
     @property
+    def adapter_modules(self) -> tuple[str, ...]:
+        """The layers that have adapters, such as `q_proj`."""
+        return (
+            tuple(sorted(self.model.peft_config[_ADAPTERS].target_modules)) if self.is_lora else ()
+        )
+
+    @property
     def base(self) -> Any:
         """The transformers model itself, adapters included."""
         return self.model.get_base_model() if self.is_lora else self.model

@@ -22,6 +22,7 @@ from agentrl.engines.base import Engine, Ids
 from agentrl.engines.vllm.engine import VllmEngine
 
 VOCABULARY, CONTEXT = 64, 256
+_MLP = ["gate_proj", "up_proj", "down_proj"]
 STORE_BACKEND = str(Path(__file__).with_name("store_backend"))
 """Where vLLM finds a weight transfer that needs no GPU."""
 
@@ -76,7 +77,7 @@ def build(max_batch: int = 64, cache_tokens: int | None = None) -> Tracked:
     """Return a fresh engine of version 1; the server's cache has a size of its own."""
     del cache_tokens
     folder = model_folder()
-    engine = Tracked(folder, urls=[url()], max_batch=max_batch, version=1)
+    engine = Tracked(folder, urls=[url()], max_batch=max_batch, version=1, start_seconds=20)
     engine.plain = model(0)
     reset()
     return engine
@@ -132,6 +133,7 @@ def server() -> VllmEngine:
         server={
             "enforce_eager": True,
             "enable_lora": True,
+            "lora_target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", *_MLP],
             "max_lora_rank": 8,
             "max_loras": 2,
             "weight_transfer_config": {"backend": "store"},

@@ -73,6 +73,8 @@ def needs(transport: Name, deployment: Deployment, *, on_cuda: bool) -> ServerNe
         rank = next((r for r in _RANKS if r >= deployment.adapter_rank), deployment.adapter_rank)
         # Two at a time: after an update the last completions of the version before go on.
         arguments |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": 2}
+        # Left to itself vLLM adapts the head, too, and dies of scores that are asked for together.
+        arguments["lora_target_modules"] = list(deployment.adapter_modules) or None
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if transport in ("ipc", "nccl"):
         arguments["weight_transfer_config"] = {"backend": transport}
