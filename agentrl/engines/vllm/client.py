@@ -30,7 +30,13 @@ class VllmClient:
     """The client of one server; usable from one event loop at a time."""
 
     def __init__(
-        self, url: str, *, in_flight: int, seconds: float, api_key: str | None = None
+        self,
+        url: str,
+        *,
+        in_flight: int,
+        seconds: float,
+        api_key: str | None = None,
+        packs_head: bool = False,
     ) -> None:
         """Prepare to talk to a server; nothing is sent.
 
@@ -40,8 +46,10 @@ class VllmClient:
                 which hangs with thousands queued.
             seconds: Deadline of one completion, from when it is sent.
             api_key: Sent with each request.
+            packs_head: See `agentrl.engines.vllm.probe.ServerFacts`.
         """
         self.url = url
+        self.packs_head = packs_head
         self._in_flight = asyncio.Semaphore(in_flight)
         self._seconds = seconds
         # A few more for weights, caches and health, which must not wait for completions.
@@ -223,7 +231,8 @@ def error_text(response: httpx.Response) -> str:
     try:
         content = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
-        return " ".join(response.text.split())[:200] or "no reason given"
+        text = " ".join(response.text.split())[:200] or "no reason given"
+        return "a web page" if text.startswith("<") else text
     found = content.get("error", content.get("detail")) if isinstance(content, dict) else content
     if isinstance(found, dict):
         found = found.get("message", found)

@@ -18,7 +18,12 @@ SERVED_NAME = "policy"
 """The name under which our servers serve the policy."""
 
 _CPU_STEP_TOKENS = 4096
+_CPU_BLOCK = 32
 _NVIDIA = Path("/proc/driver/nvidia/version")
+INSIDE = Path(__file__).with_name("inside")
+"""Holds what runs inside servers."""
+WORKER_EXTENSION = "agentrl_worker.TiedHead"
+"""What CPU servers need for updates of models with tied embeddings."""
 _ENVIRONMENT = {
     "VLLM_SERVER_DEV_MODE": "1",  # opens the endpoints for weights and caches
     "VLLM_NO_USAGE_STATS": "1",
@@ -92,18 +97,25 @@ class ServerOptions:
         return program + [word for name, value in options.items() for word in _words(name, value)]
 
     def _on_cpu(self) -> dict[str, Any]:
-        """Return options that keep a CPU server alive.
+        """Return options that keep a CPU server alive, and its weights right.
 
         vLLM 0.32 dies there of a request with a seed whose prompt it reads in several steps: it
         winds the random generator back, which a CPU generator cannot do.
         """
-        tokens = max(self.context_length, _CPU_STEP_TOKENS)
-        return {"enable_chunked_prefill": False, "max_num_batched_tokens": tokens}
+        return {
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(self.context_length, _CPU_STEP_TOKENS),
+            # What does not fill a block is read again at the next turn: 128 ids are too many.
+            "block_size": _CPU_BLOCK,
+            "worker_extension_cls": WORKER_EXTENSION,
+        }
 
     def full_environment(self) -> dict[str, str]:
         """Return our environment with what the server needs on top."""
         given = {name: str(value) for name, value in self.environment.items()}
-        return {**_DEFAULTS, **os.environ, **_ENVIRONMENT, **given}
+        found = {**_DEFAULTS, **os.environ, **_ENVIRONMENT, **given}
+        path = [str(INSIDE), found.get("PYTHONPATH", "")]
+        return {**found, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def has_nvidia() -> bool:

@@ -25,7 +25,7 @@ from agentrl.engines.vllm.gate import Gate
 from agentrl.engines.vllm.lease import Lease
 from agentrl.engines.vllm.reference import read_reference
 from agentrl.engines.vllm.sampling import Interrupted, finish_reason, sample, score
-from agentrl.engines.vllm.servers import find_servers, to_stderr
+from agentrl.engines.vllm.servers import client_of, find_servers, to_stderr
 from agentrl.engines.vllm.supervisor import Supervisor
 from agentrl.engines.vllm.transports import choose
 from agentrl.engines.vllm.transports.base import Staged, together
@@ -99,7 +99,7 @@ class VllmEngine:
         self._transport = choose.build(chosen, folder, fleet.name, fall_back=told)
         # A few more than it decodes, so that its next one waits there and not here.
         in_flight, key = max_batch + max(2, max_batch // 8), server.get("api_key")
-        connect = partial(VllmClient, in_flight=in_flight, seconds=request_seconds, api_key=key)
+        connect = partial(client_of, in_flight=in_flight, seconds=request_seconds, api_key=key)
         self._servers = Supervisor(fleet.servers, connect, stall_seconds=stall_seconds, say=say)
         self._servers.restore = self._restore
         self._gate, self._loading = Gate(), asyncio.Lock()

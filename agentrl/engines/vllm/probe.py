@@ -10,6 +10,8 @@ import msgspec
 
 from agentrl.engines.base import Sampling
 from agentrl.engines.vllm.client import connection_settings, error_text
+from agentrl.engines.vllm.command import INSIDE, WORKER_EXTENSION
+from agentrl.engines.vllm.reference import Reference
 from agentrl.engines.vllm.wire import Answer, sampled, sampling_body
 from agentrl.errors import ConfigError, EngineFault
 
@@ -17,6 +19,7 @@ _SECONDS = 120.0
 """The first request of a server may compile kernels."""
 _ENDPOINTS = ("/collective_rpc", "/pause", "/update_weight_version")
 _CERTAIN = 1e-3
+_INFO = "/server_info?config_format=json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class ServerFacts:
     """Most ids of prompt and completion."""
     version: str
     """Of vLLM."""
+    packs_head: bool
+    """Whether it multiplies by a packed copy of the head, to be renewed after each update."""
 
 
 class _Card(msgspec.Struct):
@@ -42,13 +47,13 @@ class _Cards(msgspec.Struct):
 
 
 def probe_server(
-    url: str, *, vocabulary: int, name: str | None = None, api_key: str | None = None
+    url: str, reference: Reference, *, name: str | None = None, api_key: str | None = None
 ) -> ServerFacts:
     """Return what a server is, having made sure that it can serve the policy.
 
     Args:
         url: Of the server, without `/v1`.
-        vocabulary: Number of ids of the policy.
+        reference: The policy.
         name: The model's name in requests; None: the server's only one.
         api_key: Sent with each request.
 
@@ -61,7 +66,7 @@ def probe_server(
         base_url=url, headers=headers, timeout=_SECONDS, **connection_settings(url)
     ) as http:
         try:
-            return _Probe(http, url, vocabulary).facts(name)
+            return _Probe(http, url, reference).facts(name)
         except httpx.ConnectError as error:
             raise EngineFault(
                 f"no server answers at {url} ({error}); start one, or leave out the engine option "
@@ -75,10 +80,11 @@ def probe_server(
 class _Probe:
     """The questions to one server."""
 
-    def __init__(self, http: httpx.Client, url: str, vocabulary: int) -> None:
+    def __init__(self, http: httpx.Client, url: str, reference: Reference) -> None:
         self._http = http
         self._url = url
-        self._vocabulary = vocabulary
+        self._vocabulary = reference.vocabulary
+        self._is_tied = reference.is_tied
         self._version = "of unknown version"
 
     def facts(self, name: str | None) -> ServerFacts:
@@ -92,7 +98,10 @@ class _Probe:
         self._http.post("/resume")
         self._need_vocabulary(card.id)
         self._need_processed(card.id)
-        return ServerFacts(card.id, card.max_model_len, self._version)
+        packs_head = self._is_tied and self._is_on_cpu()
+        if packs_head:
+            self._need_extension()
+        return ServerFacts(card.id, card.max_model_len, self._version, packs_head)
 
     def _card(self, name: str | None) -> _Card:
         response = self._http.get("/v1/models")
@@ -154,6 +163,22 @@ class _Probe:
             raise ConfigError(
                 f"the server at {self._url} reports probabilities of another distribution than it "
                 "samples from; start it with --logprobs-mode processed_logprobs"
+            )
+
+    def _is_on_cpu(self) -> bool:
+        try:
+            told = msgspec.json.decode(self._http.get(_INFO).content)
+            return str(told["vllm_config"]["device_config"]["device_type"]) == "cpu"
+        except (msgspec.DecodeError, KeyError, TypeError):
+            return False
+
+    def _need_extension(self) -> None:
+        body = {"method": "renew_head"}
+        if self._http.post("/collective_rpc", json=body).status_code != 200:
+            raise ConfigError(
+                f"the server at {self._url} runs on a CPU, and updates would not reach the head of "
+                f"a model with tied embeddings; start it with --worker-extension-cls "
+                f"{WORKER_EXTENSION} and {INSIDE} on its PYTHONPATH"
             )
 
     def _draw(self, model: str, only: int) -> httpx.Response:

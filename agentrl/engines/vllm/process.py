@@ -34,7 +34,10 @@ _MENDS = (
         "it needs more memory than there is; lower engine.max_batch, the option context_length, "
         "or with the option 'server' gpu_memory_utilization",
     ),
-    (r"unrecognized arguments|no such option", "this vLLM does not know an option; use vLLM 0.32"),
+    (
+        r"unrecognized arguments|no such option",
+        "vLLM 0.32 does not know an option; mend the engine option 'server'",
+    ),
 )
 # As raised, as logged and as argparse says it; not where a warning quotes one.
 _ERROR_LINE = re.compile(

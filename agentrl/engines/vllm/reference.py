@@ -25,6 +25,8 @@ class Reference:
     """Most ids of prompt and completion; None: the model does not say."""
     shapes: Shapes | None
     """The weights; None: they are not in safetensors files."""
+    is_tied: bool = False
+    """Whether the head is the embeddings again."""
 
 
 def read_reference(model: str | Path) -> Reference:
@@ -39,12 +41,14 @@ def read_reference(model: str | Path) -> Reference:
         config = config.get("text_config") or config
         vocabulary = int(config["vocab_size"])
         context = config.get("max_position_embeddings")
+        is_tied = bool(config.get("tie_word_embeddings", False))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path} is not a model directory that vLLM can serve: its config.json gives no "
             f"vocab_size ({type(error).__name__})"
         ) from None
-    return Reference(path, vocabulary, int(context) if context else None, read_shapes(path))
+    length = int(context) if context else None
+    return Reference(path, vocabulary, length, read_shapes(path), is_tied)
 
 
 def find_directory(model: str | Path) -> Path:

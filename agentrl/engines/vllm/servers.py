@@ -10,6 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
+from agentrl.engines.vllm.client import VllmClient
 from agentrl.engines.vllm.command import ServerNeeds, ServerOptions
 from agentrl.engines.vllm.probe import ServerFacts, probe_server
 from agentrl.engines.vllm.process import Say, ServerProcess, free_port
@@ -52,12 +53,17 @@ class OwnServer:
     """A server that we start, and start again when it is lost."""
 
     def __init__(
-        self, options: ServerOptions, vocabulary: int, *, start_seconds: float, log: Path | None,
+        self,
+        options: ServerOptions,
+        reference: Reference,
+        *,
+        start_seconds: float,
+        log: Path | None,
         say: Say,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Start a server and wait until it answers; see `own`."""
         self._options = options
-        self._vocabulary = vocabulary
+        self._reference = reference
         self._start_seconds = start_seconds
         self._log = log
         self._say = say
@@ -106,7 +112,7 @@ class OwnServer:
             if self._is_stopped:
                 raise EngineFault("the engine is closed; make a new one")
             self._process.wait_ready(self._start_seconds, self._say)
-            self.facts = probe_server(self.url, vocabulary=self._vocabulary)
+            self.facts = probe_server(self.url, self._reference)
         except BaseException:
             self._process.stop()
             raise
@@ -116,12 +122,17 @@ class RunningServer:
     """A server of somebody else's."""
 
     def __init__(
-        self, url: str, vocabulary: int, *, name: str | None, api_key: str | None,
+        self,
+        url: str,
+        reference: Reference,
+        *,
+        name: str | None,
+        api_key: str | None,
         start_seconds: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Ask a running server what it is; see `attach`."""
         self.url = url
-        self._vocabulary = vocabulary
+        self._reference = reference
         self._name = name
         self._api_key = api_key
         self._start_seconds = start_seconds
@@ -149,9 +160,7 @@ class RunningServer:
         self._is_stopped = True
 
     def _probe(self) -> ServerFacts:
-        return probe_server(
-            self.url, vocabulary=self._vocabulary, name=self._name, api_key=self._api_key
-        )
+        return probe_server(self.url, self._reference, name=self._name, api_key=self._api_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +243,10 @@ def attach(
     places = [_clean(url) for url in ([urls] if isinstance(urls, str) else urls)]
     if len(set(places)) < len(places):
         raise ConfigError(f"engine urls name a server twice: {', '.join(places)}")
-    vocabulary, patience = reference.vocabulary, start_seconds
     servers = [
-        RunningServer(url, vocabulary, name=served_name, api_key=api_key, start_seconds=patience)
+        RunningServer(
+            url, reference, name=served_name, api_key=api_key, start_seconds=start_seconds
+        )
         for url in places
     ]
     names = sorted({server.facts.name for server in servers})
@@ -300,7 +310,7 @@ def own(
     )
     ours = OwnServer(
         options,
-        reference.vocabulary,
+        reference,
         start_seconds=start_seconds,
         log=Path(log) if log is not None else None,
         say=say or to_stderr,
@@ -310,6 +320,11 @@ def own(
 
 def _options(start: Callable[..., Fleet]) -> set[str]:
     return set(signature(start).parameters) - {"urls", "reference", "max_batch", "needs"}
+
+
+def client_of(server: Server, **options: Any) -> VllmClient:
+    """Return a client of a server; the options are those of `VllmClient`."""
+    return VllmClient(server.url, packs_head=server.facts.packs_head, **options)
 
 
 def to_stderr(line: str) -> None:

@@ -47,7 +47,7 @@ class Supervisor:
     def __init__(
         self,
         servers: Sequence[Server],
-        connect: Callable[[str], VllmClient],
+        connect: Callable[[Server], VllmClient],
         *,
         stall_seconds: float,
         say: Say,
@@ -56,7 +56,7 @@ class Supervisor:
 
         Args:
             servers: The servers.
-            connect: Makes the client of a server at a URL.
+            connect: Makes the client of a server.
             stall_seconds: How long a server with requests may make no progress.
             say: Told of losses and returns.
         """
@@ -65,7 +65,7 @@ class Supervisor:
         self.returns: list[float] = []
         """Seconds from each loss to the return."""
         self._connect = connect
-        self._places = [_Place(server, connect(server.url)) for server in servers]
+        self._places = [_Place(server, connect(server)) for server in servers]
         self._router = Router(len(self._places))
         self._stall_seconds = stall_seconds
         self._say = say
@@ -172,7 +172,7 @@ class Supervisor:
             try:
                 await place.client.close()
                 await asyncio.to_thread(place.server.revive)
-                place.client = self._connect(place.server.url)
+                place.client = self._connect(place.server)
                 if self.restore is not None:
                     await self.restore(place.client)
             except AgentRLError as error:

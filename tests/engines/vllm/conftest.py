@@ -118,7 +118,7 @@ class Peer:
             # Those that are there; later ones wait.
             self._break_off.set()
             self._break_off = asyncio.Event()
-        if path == "/collective_rpc":
+        if path == "/collective_rpc" and body["method"] == "reload_weights":
             self.updates += 1
             self.folders.append(body["kwargs"]["weights_path"])
         elif path == "/v1/load_lora_adapter":

@@ -32,7 +32,9 @@ def test_the_command_line() -> None:
 def test_without_a_gpu_prompts_are_read_in_one_step(monkeypatch, has_gpu: bool) -> None:
     place = Path("/" if has_gpu else "/no/such/place")
     monkeypatch.setattr("agentrl.engines.vllm.command._NVIDIA", place)
-    assert ("--no-enable-chunked-prefill" in options().command()) != has_gpu
+    words = options().command()
+    assert ("--no-enable-chunked-prefill" in words) != has_gpu
+    assert ("agentrl_worker.TiedHead" in words) != has_gpu
 
 
 def test_options_of_all_kinds() -> None:
@@ -58,6 +60,13 @@ def test_the_environment_opens_the_endpoints(monkeypatch) -> None:
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "9"
     assert environment["VLLM_SERVER_DEV_MODE"] == "0"
     assert (environment["SEEN"], environment["MORE"]) == ("too", "1")
+
+
+def test_servers_find_what_runs_inside_them(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    first, second = options().full_environment()["PYTHONPATH"].split(":")
+    assert (Path(first) / "agentrl_worker.py").is_file()
+    assert second == "/mine"
 
 
 def test_without_vllm_it_names_the_extra(monkeypatch) -> None:

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
 
 from agentrl.engines.vllm.probe import probe_server
+from agentrl.engines.vllm.reference import Reference
 from agentrl.errors import ConfigError, EngineFault
 
 VOCABULARY = 40
 
 
-async def probe(url: str, **settings):
-    return await asyncio.to_thread(probe_server, url, vocabulary=VOCABULARY, **settings)
+def reference(is_tied: bool = False) -> Reference:
+    return Reference(Path("/model"), VOCABULARY, None, None, is_tied)
+
+
+async def probe(url: str, is_tied: bool = False, **settings):
+    return await asyncio.to_thread(probe_server, url, reference(is_tied), **settings)
 
 
 async def test_a_good_server_says_what_it_is(make_peer) -> None:
@@ -51,3 +58,32 @@ async def test_another_name_and_no_server(make_peer) -> None:
     await peer.stop()
     with pytest.raises(EngineFault, match="no server answers"):
         await probe(peer.url)
+
+
+@pytest.mark.parametrize(
+    ("device", "is_tied", "packs_head"),
+    [("cpu", True, True), ("cpu", False, False), ("cuda", True, False)],
+)
+async def test_tied_embeddings_on_a_cpu_need_the_extension(
+    make_peer, device: str, is_tied: bool, packs_head: bool
+) -> None:
+    has_extension = True
+
+    def answer(path: str, body) -> bytes | None:
+        if path.startswith("/server_info"):
+            told = {"vllm_config": {"device_config": {"device_type": device}}}
+            content = json.dumps(told).encode()
+            return b"HTTP/1.1 200 X\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+        if body.get("method") == "renew_head" and not has_extension:
+            return b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n"
+        return None
+
+    peer = await make_peer(fault=answer)
+    assert (await probe(peer.url, is_tied)).packs_head is packs_head
+    has_extension = False
+    if packs_head:
+        with pytest.raises(ConfigError, match="--worker-extension-cls agentrl_worker") as caught:
+            await probe(peer.url, is_tied)
+        assert "\n" not in str(caught.value)
+    else:
+        await probe(peer.url, is_tied)

@@ -60,5 +60,12 @@ async def load_folder(client: VllmClient, staged: Staged) -> None:
     await client.control("/pause", mode="wait", clear_cache=True)
     arguments = {"weights_path": str(staged.folder)}
     await client.control("/collective_rpc", {"method": "reload_weights", "kwargs": arguments})
+    await renew_head(client)
     await client.control("/update_weight_version", {"new_version": str(staged.version)})
     await client.control("/resume")
+
+
+async def renew_head(client: VllmClient) -> None:
+    """Have a server that multiplies by a copy of the head make it anew from updated weights."""
+    if client.packs_head:
+        await client.control("/collective_rpc", {"method": "renew_head"})

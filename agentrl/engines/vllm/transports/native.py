@@ -15,7 +15,7 @@ from agentrl.engines.base import Adapters, Weights
 from agentrl.engines.vllm.client import VllmClient
 from agentrl.engines.vllm.process import Say
 from agentrl.engines.vllm.transports.base import Staged, together
-from agentrl.engines.vllm.transports.folder import load_folder
+from agentrl.engines.vllm.transports.folder import load_folder, renew_head
 from agentrl.engines.vllm.weight_folder import WeightFolder
 from agentrl.errors import ConfigError, EngineFault, MissingExtraError
 
@@ -82,6 +82,7 @@ class NativeTransport:
             self._fall_back(f"{fault}; so they do from now on")
             self._has_failed = True
             return await self.send(clients, staged)
+        await together(renew_head, well)
         await together(lambda client: client.control("/resume"), well)
         return stopped
 
