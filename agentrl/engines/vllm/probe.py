@@ -168,7 +168,7 @@ class _Probe:
     def _is_on_cpu(self) -> bool:
         try:
             told = msgspec.json.decode(self._http.get(_INFO).content)
-            return str(told["vllm_config"]["device_config"]["device_type"]) == "cpu"
+            return str(told["vllm_config"]["device_config"]["device"]) == "cpu"
         except (msgspec.DecodeError, KeyError, TypeError):
             return False
 

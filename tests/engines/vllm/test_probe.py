@@ -60,6 +60,11 @@ async def test_another_name_and_no_server(make_peer) -> None:
         await probe(peer.url)
 
 
+def closing(status: int, content: bytes) -> bytes:
+    head = b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(content)) + content
+
+
 @pytest.mark.parametrize(
     ("device", "is_tied", "packs_head"),
     [("cpu", True, True), ("cpu", False, False), ("cuda", True, False)],
@@ -71,11 +76,10 @@ async def test_tied_embeddings_on_a_cpu_need_the_extension(
 
     def answer(path: str, body) -> bytes | None:
         if path.startswith("/server_info"):
-            told = {"vllm_config": {"device_config": {"device_type": device}}}
-            content = json.dumps(told).encode()
-            return b"HTTP/1.1 200 X\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+            told = {"vllm_config": {"device_config": {"device": device}}}
+            return closing(200, json.dumps(told).encode())
         if body.get("method") == "renew_head" and not has_extension:
-            return b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n"
+            return closing(500, b"")
         return None
 
     peer = await make_peer(fault=answer)

@@ -108,9 +108,9 @@ def test_an_option_that_vllm_does_not_know_is_one_clear_line(served_vllm, tmp_pa
     assert any("no-such-option" in line for line in told)
 
 
-@pytest.mark.parametrize(("kind", "rank"), [("sync", 0), ("async", 4)])
+@pytest.mark.parametrize(("kind", "rank"), [("sync", 4), ("async", 0)])
 def test_a_run_is_trained_with_it(served_vllm, kind: str, rank: int, tmp_path: Path) -> None:
-    """Whole weights in turns, and adapters all the time: its probabilities stay the learner's."""
+    """Adapters in turns, and whole weights all the time: its probabilities stay the learner's."""
     from agentrl.monitor.metrics import read_metrics
     from agentrl.parts import build_parts
     from agentrl.run import RunDirectory
@@ -141,9 +141,11 @@ def test_a_run_is_trained_with_it(served_vllm, kind: str, rank: int, tmp_path: P
     assert (path / "vllm.log").is_file()
     rows = read_metrics(run.metrics_file)
     assert len(rows) == 3
-    # The server has followed the learner. (Groups that are all won or lost are not measured.)
-    names = ("drift/fresh_gap_p99", "drift/gap_p99")
-    gaps = [next(row[name] for name in names if name in row) for row in rows if names[1] in row]
+    # The server has followed the learner. What older weights sampled is another matter, and groups
+    # that are all won or lost are not measured.
+    measured = [row for row in rows if row.get("drift/stale_tokens", 1.0) < 1]
+    name = "drift/fresh_gap_p99"
+    gaps = [row[name] if name in row else row["drift/gap_p99"] for row in measured]
     assert gaps
     assert balance(run.ledger_file).is_even
     assert max(gaps) < 1e-3
