@@ -31,7 +31,8 @@ import psutil
 from agentrl.monitor.metrics import read_metrics
 from agentrl.storage.ledger import balance
 
-STALL_SECONDS = 10.0
+STALL_SECONDS = 30.0
+"""The first requests of a server on a CPU compile kernels for longer than ten."""
 BACK = re.compile(r"a vLLM server is back after (\d+) s")
 
 
