@@ -1,6 +1,6 @@
 """A run whose vLLM server is killed again and again, at random moments.
 
-    python tests/benchmarks/bench_recovery.py [--kills 20] [--updates 60] [--schedule async]
+    python tests/benchmarks/bench_recovery.py [--kills 20] [--updates 14] [--schedule async]
 
 Trains the shipped policy on ALFWorld with a real vLLM server, by the command line, and meanwhile
 hits the server in turn in four ways: the API server is killed; the engine's core is killed; its
@@ -62,9 +62,9 @@ class Run:
         options = f"{{server: {{enforce_eager: true}}, stall_seconds: {STALL_SECONDS}}}"
         words = [
             "quickstart", "--run", str(path), "engine=vllm", f"engine.options={options}",
-            f"updates={updates}", f"schedule={schedule}", "rollout.tasks=8", "rollout.group_size=4",
-            "rollout.concurrency=32", "monitor.tensorboard=false", "checkpoint_every=4",
-            "rollout.retries=4",
+            f"updates={updates}", f"schedule={schedule}", "rollout.tasks=4", "rollout.group_size=4",
+            "rollout.concurrency=16", "rollout.retries=4", "env.options.max_turns=10",
+            "monitor.tensorboard=false", "checkpoint_every=4",
         ]  # fmt: skip
         self.messages: list[str] = []
         self.process = subprocess.Popen(
@@ -137,7 +137,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--updates", type=int, default=60, help="enough to outlast the blows")
+    parser.add_argument("--updates", type=int, default=14, help="enough to outlast the blows")
     parser.add_argument("--schedule", choices=["sync", "one_step_off", "async"], default="async")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
