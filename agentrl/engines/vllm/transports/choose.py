@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from agentrl.engines.base import Deployment
 from agentrl.engines.vllm.command import ServerNeeds
@@ -44,7 +44,7 @@ def choose(asked: str, deployment: Deployment, *, is_ours: bool) -> Name:
         )
     if asked == "auto":
         return _best(deployment, on_cuda=on_cuda, is_ours=is_ours)
-    return asked  # type: ignore[return-value]
+    return cast(Name, asked)
 
 
 def _best(deployment: Deployment, *, on_cuda: bool, is_ours: bool) -> Name:
