@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentrl.engines.base import Adapters, Weights
+from agentrl.engines.base import Weights
 from agentrl.engines.vllm.client import VllmClient
 from agentrl.engines.vllm.process import Say
 from agentrl.engines.vllm.transports.base import Staged, together
-from agentrl.engines.vllm.transports.folder import load_folder, renew_head
+from agentrl.engines.vllm.transports.folder import FolderTransport, renew_head
 from agentrl.engines.vllm.weight_folder import WeightFolder
-from agentrl.errors import ConfigError, EngineFault, MissingExtraError
+from agentrl.errors import EngineFault, MissingExtraError
 
 if TYPE_CHECKING:
     from agentrl.engines.vllm.transports.sender import Sender
 
 
-class NativeTransport:
+class NativeTransport(FolderTransport):
     """Has servers receive weights straight from the learner's memory."""
-
-    stops_sampling = True
-    takes_adapters = False
 
     def __init__(
         self, backend: str, folder: WeightFolder, name: str, *, fall_back: Say | None = None
@@ -41,9 +37,8 @@ class NativeTransport:
             fall_back: Told when the backend fails; from then on servers read the copy. None: its
                 failure is an error.
         """
+        super().__init__(folder, name)
         self._backend = backend
-        self._folder = folder
-        self._name = name
         self._fall_back = fall_back
         self._has_failed = False
         self._weights: Mapping[str, Any] | None = None
@@ -51,17 +46,10 @@ class NativeTransport:
 
     def stage(self, version: int, weights: Weights) -> Staged:
         """Write the copy, and remember the live weights; see `Transport`."""
-        if isinstance(weights, Adapters):
-            raise ConfigError("this engine serves whole weights: give them with adapters merged in")
-        if isinstance(weights, Path):
-            self._weights = None
-            return Staged(version, self._folder.check(weights), self._name)
-        self._weights = self._folder.stored(weights)
-        return Staged(version, self._folder.write(version, weights), self._name)
-
-    async def restore(self, client: VllmClient, staged: Staged) -> None:
-        """Have one server load the copy; see `Transport`."""
-        await load_folder(client, staged)
+        self._weights = None
+        if isinstance(weights, Mapping):
+            self._weights = weights = self._folder.stored(weights)
+        return super().stage(version, weights)
 
     async def send(
         self, clients: Sequence[VllmClient], staged: Staged
@@ -86,16 +74,11 @@ class NativeTransport:
         await together(lambda client: client.control("/resume"), well)
         return stopped
 
-    async def retire(self, clients: Sequence[VllmClient], staged: Staged) -> None:
-        """Delete the copy; see `Transport`."""
-        del clients
-        await asyncio.to_thread(self._folder.drop, staged.folder)
-
     def close(self) -> None:
         """Delete the copy and leave the group; see `Transport`."""
         if self._sender is not None:
             self._sender.close()
-        self._folder.close()
+        super().close()
 
     def _push(self, urls: Sequence[str], weights: Mapping[str, Any], staged: Staged) -> None:
         # A group has fixed members: with a server gone or back it is made anew.
