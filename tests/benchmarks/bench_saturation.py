@@ -273,9 +273,10 @@ def games(episodes: int) -> list[GroupRequest]:
 
 
 async def play(bench: Bench, rounds: int) -> list[dict[str, Measured]]:
-    """Warm up with a few episodes, then return the figures of all rounds."""
+    """Warm up with all slots, for which kernels are compiled; return the figures of all rounds."""
+    first = bench.requests[: bench.slots]
     try:
-        await Bench(bench.engine, bench.dialogues, bench.requests[:GROUP], bench.slots).collect()
+        await Bench(bench.engine, bench.dialogues, first, bench.slots).collect()
         return [await play_round(bench) for _ in range(rounds)]
     finally:
         await bench.engine.close()

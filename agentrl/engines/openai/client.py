@@ -6,9 +6,9 @@ import asyncio
 import random
 from typing import Any
 
-import httpx
 import msgspec
 
+from agentrl.engines.connections import ConnectionFailure, Connections, Reply
 from agentrl.engines.openai.options import Endpoint, Options
 from agentrl.engines.openai.pace import Pacer, Window
 from agentrl.engines.openai.probe import offered_models
@@ -16,7 +16,7 @@ from agentrl.engines.openai.refusals import Refusal, explain, is_page, read_refu
 from agentrl.engines.openai.wire import Answer, read_answer, read_json
 from agentrl.errors import ConfigError, EngineFault
 
-_CONNECT_SECONDS = 10.0
+_KEEP_ALIVE_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _OTHER_LIMIT = "max_completion_tokens"
 
@@ -40,7 +40,13 @@ class ChatClient:
         self._options = options
         self._pacer = pacer if pacer is not None else _pacer(options)
         self._in_flight = asyncio.Semaphore(options.max_concurrency)
-        self._http: httpx.AsyncClient | None = None
+        self._connections = Connections(
+            most=options.max_concurrency,
+            headers=endpoint.headers,
+            keep_seconds=_KEEP_ALIVE_SECONDS,
+            is_secure=endpoint.is_secure,
+            trust_env=endpoint.trust_env,
+        )
         self._has_worked = False
         self.limit_name = "max_tokens"
 
@@ -76,37 +82,34 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        await self._connections.close()
 
     async def _attempt(self, body: dict[str, Any]) -> Answer | Refusal:
         """Return the reply, or a refusal that may pass."""
         try:
             async with asyncio.timeout(self._options.request_seconds):
-                response = await self._post(body)
+                reply = await self._post(body)
         except TimeoutError:
             raise EngineFault(
                 f"{self._endpoint.url} did not answer within {self._options.request_seconds:g} s; "
                 "raise engine.options.request_seconds"
             ) from None
-        except httpx.HTTPError as error:
-            words = " ".join(str(error).split())[:200] or type(error).__name__
-            return Refusal(0, f"the connection was lost ({words})")
-        if response.status_code >= 300:
-            return await self._judge(read_refusal(response, self._endpoint), body)
-        return await self._read(response, body)
+        except ConnectionFailure as error:
+            return Refusal(0, f"the connection was lost ({error})")
+        if reply.status >= 300:
+            return await self._judge(read_refusal(reply, self._endpoint), body)
+        return await self._read(reply, body)
 
-    async def _read(self, response: httpx.Response, body: dict[str, Any]) -> Answer | Refusal:
+    async def _read(self, reply: Reply, body: dict[str, Any]) -> Answer | Refusal:
         limit = int(body.get("max_tokens") or body.get(_OTHER_LIMIT) or 0)
         try:
-            content = read_json(response.content)
+            content = read_json(reply.content)
             if isinstance(content, dict) and content.get("error") and not content.get("choices"):
-                refusal = refusal_in(content, response.status_code, self._endpoint)
+                refusal = refusal_in(content, reply.status, self._endpoint)
                 return await self._judge(refusal, body)
             return read_answer(content, limit)
         except ValueError as error:
-            what = "a web page" if is_page(response) else f"no chat completion ({error})"
+            what = "a web page" if is_page(reply) else f"no chat completion ({error})"
         if not self._has_worked:
             raise ConfigError(
                 f"what answers at {self._endpoint.url} is no OpenAI-compatible API: it sent {what}"
@@ -144,18 +147,9 @@ class ChatClient:
         else:
             await self._pacer.sleep(pause)
 
-    async def _post(self, body: dict[str, Any]) -> httpx.Response:
-        if self._http is None:
-            most = self._options.max_concurrency
-            self._http = httpx.AsyncClient(
-                headers={"Content-Type": "application/json", **self._endpoint.headers},
-                limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
-                # The deadline of the whole answer is ours.
-                timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-                **self._endpoint.connection,
-            )
+    async def _post(self, body: dict[str, Any]) -> Reply:
         url = f"{self._endpoint.url}/chat/completions"
-        return await self._http.post(url, content=msgspec.json.encode(body))
+        return await self._connections.send("POST", url, msgspec.json.encode(body))
 
 
 def _pacer(options: Options) -> Pacer:

@@ -73,11 +73,14 @@ class Endpoint:
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     @property
-    def connection(self) -> dict[str, Any]:
-        """Settings of an HTTP client: TLS where it is used, and no proxy on the way to oneself."""
-        is_here = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
-        # Loading the certificates takes longer than a request.
-        return {"verify": self.url.startswith("https"), "trust_env": not is_here}
+    def is_secure(self) -> bool:
+        """Whether it is spoken to with TLS."""
+        return self.url.startswith("https")
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether the environment's proxies are used: not on the way to oneself."""
+        return urlsplit(self.url).hostname not in ("localhost", "127.0.0.1", "::1")
 
     def hide(self, text: str) -> str:
         """Return a text without the key: some endpoints repeat it."""

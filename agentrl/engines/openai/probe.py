@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from agentrl.engines.connections import Reply
 from agentrl.engines.openai.options import Endpoint
 from agentrl.engines.openai.refusals import explain, is_page, read_refusal
 from agentrl.engines.openai.wire import read_json
@@ -27,15 +28,15 @@ def find_model(endpoint: Endpoint, wanted: str | None) -> str:
         ConfigError: It is no OpenAI-compatible API, refuses the key, or has several models.
     """
     try:
-        response = _ask(endpoint, endpoint.url)
+        reply = _ask(endpoint, endpoint.url)
     except httpx.HTTPError as error:
         words = " ".join(str(error).split())[:200] or type(error).__name__
         raise EngineFault(
             f"nothing answers at {endpoint.url} ({words}); is it running, and is the URL right?"
         ) from None
-    names = _names(response)
+    names = _names(reply)
     if names is None:
-        _refuse(response, endpoint, wanted)
+        _refuse(reply, endpoint, wanted)
     if wanted is not None:
         return wanted
     if not names or len(names) != 1:
@@ -55,26 +56,26 @@ def offered_models(endpoint: Endpoint) -> list[str] | None:
         return None
 
 
-def _refuse(response: httpx.Response, endpoint: Endpoint, wanted: str | None) -> None:
+def _refuse(reply: Reply, endpoint: Endpoint, wanted: str | None) -> None:
     """Raise where an answer without a list shows that no chat request can succeed."""
-    if response.status_code in (401, 403):
-        raise _why(response, endpoint)
+    if reply.status in (401, 403):
+        raise _why(reply, endpoint)
     if not endpoint.url.endswith("/v1") and _has_list(endpoint, f"{endpoint.url}/v1"):
         raise ConfigError(
             f"there is no OpenAI-compatible API at {endpoint.url}, but at {endpoint.url}/v1: "
             "use that"
         )
-    if is_page(response) and response.status_code < 500:
+    if is_page(reply) and reply.status < 500:
         raise ConfigError(
             f"what answers at {endpoint.url} is no OpenAI-compatible API: it sent a web page; "
             "a URL is http://host:8000/v1"
         )
-    if wanted is None and response.status_code >= 300 and response.status_code != 404:
-        raise _why(response, endpoint)
+    if wanted is None and reply.status >= 300 and reply.status != 404:
+        raise _why(reply, endpoint)
 
 
-def _why(response: httpx.Response, endpoint: Endpoint) -> AgentRLError:
-    return explain(read_refusal(response, endpoint), endpoint, {"model": ""})
+def _why(reply: Reply, endpoint: Endpoint) -> AgentRLError:
+    return explain(read_refusal(reply, endpoint), endpoint, {"model": ""})
 
 
 def _has_list(endpoint: Endpoint, url: str) -> bool:
@@ -84,17 +85,23 @@ def _has_list(endpoint: Endpoint, url: str) -> bool:
         return False
 
 
-def _ask(endpoint: Endpoint, url: str) -> httpx.Response:
-    with httpx.Client(headers=endpoint.headers, timeout=_SECONDS, **endpoint.connection) as http:
-        return http.get(f"{url}/models")
+def _ask(endpoint: Endpoint, url: str) -> Reply:
+    with httpx.Client(
+        headers=endpoint.headers,
+        timeout=_SECONDS,
+        verify=endpoint.is_secure,
+        trust_env=endpoint.trust_env,
+    ) as http:
+        response = http.get(f"{url}/models")
+    return Reply(response.status_code, response.headers, response.content)
 
 
-def _names(response: httpx.Response) -> list[str] | None:
+def _names(reply: Reply) -> list[str] | None:
     """Return the models in an answer, adapters left out; None where it holds no list."""
-    if response.status_code != 200:
+    if reply.status != 200:
         return None
     try:
-        content: Any = read_json(response.content)
+        content: Any = read_json(reply.content)
     except ValueError:
         return None
     cards = content.get("data") if isinstance(content, dict) else None

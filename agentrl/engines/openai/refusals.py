@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
-
+from agentrl.engines.connections import Reply
 from agentrl.engines.openai.options import Endpoint
 from agentrl.engines.openai.wire import read_json
 from agentrl.errors import AgentRLError, ConfigError, ContextOverflow, EngineFault
@@ -62,14 +61,14 @@ class Refusal:
         return re.search(rf"(?<!\w){re.escape(field)}(?!\w)", self.text) is not None
 
 
-def read_refusal(response: httpx.Response, endpoint: Endpoint) -> Refusal:
-    """Return what a refused response says; its text does not hold the key."""
+def read_refusal(reply: Reply, endpoint: Endpoint) -> Refusal:
+    """Return what a refusing reply says; its text does not hold the key."""
     try:
-        content = read_json(response.content)
+        content = read_json(reply.content)
     except ValueError:
-        text = "it sent a web page" if is_page(response) else response.text
-        return Refusal(response.status_code, _line(text, endpoint), wait=_wait(response.headers))
-    return refusal_in(content, response.status_code, endpoint, _wait(response.headers))
+        text = "it sent a web page" if is_page(reply) else reply.text
+        return Refusal(reply.status, _line(text, endpoint), wait=_wait(reply.headers))
+    return refusal_in(content, reply.status, endpoint, _wait(reply.headers))
 
 
 def refusal_in(content: Any, status: int, endpoint: Endpoint, wait: float | None = None) -> Refusal:
@@ -147,13 +146,13 @@ def _place_mend(endpoint: Endpoint, model: str, models: Sequence[str] | None) ->
     return f"does it have the model {model!r}, and chat completions?"
 
 
-def is_page(response: httpx.Response) -> bool:
-    """Return whether an answer is a web page."""
-    kind = response.headers.get("content-type", "")
-    return "html" in kind or response.content.lstrip()[:1] == b"<"
+def is_page(reply: Reply) -> bool:
+    """Return whether a reply is a web page."""
+    kind = reply.headers.get("content-type", "")
+    return "html" in kind or reply.content.lstrip()[:1] == b"<"
 
 
-def _wait(headers: httpx.Headers) -> float | None:
+def _wait(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that `Retry-After` asks for."""
     try:
         if "retry-after-ms" in headers:

@@ -7,19 +7,20 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import msgspec
 
+from agentrl.engines.connections import ConnectionFailure, Connections, NotConnected, Reply
 from agentrl.engines.vllm.wire import Answer, tokens_done
 from agentrl.errors import EngineFault
 
-_CONNECT_SECONDS = 10.0
 _CONNECT_PAUSES = (0.1, 0.4, 1.5)
 """Waits before a refused connection is tried again."""
 _KEEP_ALIVE_SECONDS = 2.0
 """Shorter than the server's 5 s, so that no request is sent into a connection just closed."""
 _CONTROL_SECONDS = 600.0
 _HEALTH_SECONDS = 5.0
+
+_Query = Mapping[str, str | list[str]]
 
 
 class Lost(EngineFault):
@@ -42,8 +43,7 @@ class VllmClient:
 
         Args:
             url: Such as `http://127.0.0.1:8000`, without `/v1`.
-            in_flight: Most completion requests at a time; more wait here, not in the HTTP pool,
-                which hangs with thousands queued.
+            in_flight: Most completion requests at a time; more wait here, not for a connection.
             seconds: Deadline of one completion, from when it is sent.
             api_key: Sent with each request.
             packs_head: See `agentrl.engines.vllm.probe.ServerFacts`.
@@ -52,14 +52,14 @@ class VllmClient:
         self.packs_head = packs_head
         self._in_flight = asyncio.Semaphore(in_flight)
         self._seconds = seconds
-        # A few more for weights, caches and health, which must not wait for completions.
-        self._limits = httpx.Limits(
-            max_connections=in_flight + 4,
-            max_keepalive_connections=in_flight + 4,
-            keepalive_expiry=_KEEP_ALIVE_SECONDS,
+        self._connections = Connections(
+            # A few more for weights, caches and health, which must not wait for completions.
+            most=in_flight + 4,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            keep_seconds=_KEEP_ALIVE_SECONDS,
+            is_secure=url.startswith("https"),
+            trust_env=False,
         )
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http: httpx.AsyncClient | None = None
         self._decoder = msgspec.json.Decoder(Answer)
         self._waiting: set[asyncio.Timeout] = set()
         self._given_up = ""
@@ -77,16 +77,16 @@ class VllmClient:
             EngineFault: It refused the request, answered nonsense or took too long.
         """
         async with self._in_flight, self._deadline():
-            response = await self._post("/v1/completions", body)
+            reply = await self._post("/v1/completions", body)
         try:
-            return self._decoder.decode(response.content)
+            return self._decoder.decode(reply.content)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise EngineFault(
                 f"the server at {self.url} answered nonsense ({error}); is it vLLM 0.32?"
             ) from None
 
     async def control(
-        self, path: str, body: dict[str, Any] | None = None, **parameters: Any
+        self, path: str, body: dict[str, Any] | None = None, **parameters: str | list[str]
     ) -> Any:
         """Have the server do something, and return its answer; None where that is no JSON.
 
@@ -101,13 +101,13 @@ class VllmClient:
         """
         try:
             async with asyncio.timeout(_CONTROL_SECONDS):
-                response = await self._post(path, body, parameters)
+                reply = await self._post(path, body, parameters)
         except TimeoutError:
             raise Lost(
                 f"the server at {self.url} did not answer {path} within {_CONTROL_SECONDS:g} s"
             ) from None
         try:
-            return msgspec.json.decode(response.content)
+            return msgspec.json.decode(reply.content)
         except msgspec.DecodeError:
             return None
 
@@ -117,20 +117,20 @@ class VllmClient:
         Raises:
             Lost: It does not say it soon.
         """
-        response = await self._get(path)
-        if response is None or response.status_code != 200:
+        reply = await self._get(path)
+        if reply is None or reply.status != 200:
             raise Lost(f"the server at {self.url} does not answer {path}")
-        return msgspec.json.decode(response.content)
+        return msgspec.json.decode(reply.content)
 
     async def is_well(self) -> bool:
         """Return whether the server says that it and its engine work."""
-        response = await self._get("/health")
-        return response is not None and response.status_code == 200
+        reply = await self._get("/health")
+        return reply is not None and reply.status == 200
 
     async def progress(self) -> float | None:
         """Return how many tokens the server has read and sampled; None: it does not answer."""
-        response = await self._get("/metrics")
-        return tokens_done(response.text) if response is not None else None
+        reply = await self._get("/metrics")
+        return tokens_done(reply.text) if reply is not None else None
 
     def give_up(self, reason: str) -> None:
         """Fail what is waiting for the server with `Lost`; this client is not used any more."""
@@ -142,9 +142,7 @@ class VllmClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        await self._connections.close()
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
@@ -166,58 +164,42 @@ class VllmClient:
         finally:
             self._waiting.discard(scope)
 
-    async def _get(self, path: str) -> httpx.Response | None:
+    async def _get(self, path: str) -> Reply | None:
         try:
             async with asyncio.timeout(_HEALTH_SECONDS):
-                return await self._client().get(path)
-        except (httpx.HTTPError, TimeoutError):
+                return await self._connections.get(f"{self.url}{path}")
+        except (ConnectionFailure, TimeoutError):
             return None
 
     async def _post(
-        self, path: str, body: dict[str, Any] | None, parameters: Mapping[str, Any] | None = None
-    ) -> httpx.Response:
+        self, path: str, body: dict[str, Any] | None, parameters: _Query | None = None
+    ) -> Reply:
         content = msgspec.json.encode(body) if body is not None else b""
         try:
-            response = await self._connected(path, content, parameters)
-        except httpx.HTTPError as error:
-            raise Lost(f"the server at {self.url} hung up ({_words(error)})") from None
-        if response.status_code < 400:
-            return response
-        told = f"refused {path} with status {response.status_code}: {error_text(response)}"
+            reply = await self._connected(path, content, parameters)
+        except ConnectionFailure as error:
+            raise Lost(f"the server at {self.url} hung up ({error})") from None
+        if reply.status < 400:
+            return reply
+        told = f"refused {path} with status {reply.status}: {error_text(reply.content)}"
         # A server whose engine has died still answers for a while.
-        if response.status_code >= 500 and not await self.is_well():
+        if reply.status >= 500 and not await self.is_well():
             raise Lost(f"the server at {self.url} {told}")
         raise EngineFault(f"the server at {self.url} {told}")
 
-    async def _connected(
-        self, path: str, content: bytes, parameters: Mapping[str, Any] | None
-    ) -> httpx.Response:
-        headers = {"Content-Type": "application/json"} if content else {}
+    async def _connected(self, path: str, content: bytes, parameters: _Query | None) -> Reply:
         for pause in (*_CONNECT_PAUSES, None):
             try:
-                return await self._client().post(
-                    path, content=content, headers=headers, params=parameters or None
-                )
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                url = f"{self.url}{path}"
+                return await self._connections.send("POST", url, content, parameters)
+            except NotConnected as error:
                 if pause is None:
                     raise Lost(
-                        f"the server at {self.url} cannot be reached ({_words(error)}); "
+                        f"the server at {self.url} cannot be reached ({error}); "
                         "is it running, and is the URL right?"
                     ) from None
                 await asyncio.sleep(pause)
         raise AssertionError("the last pause is None")
-
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is None:
-            self._http = httpx.AsyncClient(
-                base_url=self.url,
-                headers=self._headers,
-                limits=self._limits,
-                # Completions take as long as they take: their own deadline ends them.
-                timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-                **connection_settings(self.url),
-            )
-        return self._http
 
 
 def connection_settings(url: str) -> dict[str, Any]:
@@ -226,18 +208,14 @@ def connection_settings(url: str) -> dict[str, Any]:
     return {"trust_env": False, "verify": url.startswith("https")}
 
 
-def error_text(response: httpx.Response) -> str:
+def error_text(refusal: bytes) -> str:
     """Return what a refusal says, on one line."""
     try:
-        content = msgspec.json.decode(response.content)
+        content = msgspec.json.decode(refusal)
     except msgspec.DecodeError:
-        text = " ".join(response.text.split())[:200] or "no reason given"
+        text = " ".join(refusal.decode(errors="replace").split())[:200] or "no reason given"
         return "a web page" if text.startswith("<") else text
     found = content.get("error", content.get("detail")) if isinstance(content, dict) else content
     if isinstance(found, dict):
         found = found.get("message", found)
     return " ".join(str(found).split())[:300]
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

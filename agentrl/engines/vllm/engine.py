@@ -219,7 +219,7 @@ class VllmEngine:
             level = 1 if self.takes_adapters else 2
             self._sleeping = {"weights", "kv_cache"}
             self._has_weights = level == 1
-            await self._each(lambda client: client.control("/sleep", level=level, mode="wait"))
+            await self._each(lambda client: client.control("/sleep", level=str(level), mode="wait"))
 
     async def resume(self) -> None:
         """Go on after `pause`."""

@@ -110,7 +110,7 @@ class _Probe:
         except msgspec.MsgspecError:
             raise EngineFault(
                 f"what answers at {self._url} is no vLLM server: /v1/models gave status "
-                f"{response.status_code}: {error_text(response)}"
+                f"{response.status_code}: {error_text(response.content)}"
             ) from None
         bases = [card for card in cards if card.parent is None]
         wanted = [card for card in bases if name in (None, card.id)]
@@ -152,7 +152,9 @@ class _Probe:
         """Make sure that log-probabilities are those of the distribution drawn from."""
         response = self._draw(model, self._vocabulary - 1)
         if response.status_code != 200:
-            raise EngineFault(f"the server at {self._url} cannot complete: {error_text(response)}")
+            raise EngineFault(
+                f"the server at {self._url} cannot complete: {error_text(response.content)}"
+            )
         try:
             answer = msgspec.json.decode(response.content, type=Answer)
         except msgspec.MsgspecError as error:

@@ -57,7 +57,7 @@ async def load_folder(client: VllmClient, staged: Staged) -> None:
 
     It samples nothing meanwhile, and its prefix cache is emptied.
     """
-    await client.control("/pause", mode="wait", clear_cache=True)
+    await client.control("/pause", mode="wait", clear_cache="true")
     arguments = {"weights_path": str(staged.folder)}
     await client.control("/collective_rpc", {"method": "reload_weights", "kwargs": arguments})
     await renew_head(client)

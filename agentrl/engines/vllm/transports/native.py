@@ -59,7 +59,7 @@ class NativeTransport(FolderTransport):
         if weights is None or self._has_failed:
             return await together(lambda client: self.restore(client, staged), clients)
         stopped = await together(
-            lambda client: client.control("/pause", mode="wait", clear_cache=True), clients
+            lambda client: client.control("/pause", mode="wait", clear_cache="true"), clients
         )
         well = [client for client, problem in zip(clients, stopped, strict=True) if not problem]
         try:
