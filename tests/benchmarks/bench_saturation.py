@@ -22,13 +22,18 @@ takes for the games that it solves (`SOLVED`); the others go on to a limit of 30
 itself solves nothing: all its episodes would be equally long, which no barrier minds.
 
 Client and server share the machine's cores: what the client computes the server lacks. So the
-client's processor seconds are printed too.
+client's processor seconds are printed too. And so is how many requests were in flight on average:
+what a barrier costs is the pace that the server loses when fewer are. That differs by hardware. A
+CPU that computes all it can loses nothing; on a GPU that reads its weights for each step, however
+many requests share them, a turn takes as long with few. A line of each round says what the barrier
+costs there, counted in turns of the episodes played.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import heapq
 import random
 import statistics
 import time
@@ -87,10 +92,14 @@ class Recording:
 
     def __init__(self, engine: Engine) -> None:
         self.chains: dict[str, Chain] = {}
+        self.seconds = 0.0
+        """How long all requests took together."""
         self._engine = engine
 
     async def generate(self, request: Request) -> Completion:
+        start = time.perf_counter()
         completion = await self._engine.generate(request)
+        self.seconds += time.perf_counter() - start
         self.chains.setdefault(request.session, []).append((request, completion))
         return completion
 
@@ -144,42 +153,48 @@ class Bench:
     requests: Sequence[GroupRequest]
     slots: int
 
-    async def collect(self) -> dict[str, Chain]:
-        """Play all episodes as a run does."""
+    async def collect(self) -> tuple[dict[str, Chain], float]:
+        """Play all episodes as a run does; return also how long all requests took together."""
         recording = Recording(self.engine)
         await self._play(recording, self.requests)
-        return recording.chains
+        return recording.chains, recording.seconds
 
-    async def lock_step(self) -> dict[str, Chain]:
-        """Play them in batches, turn by turn."""
+    async def lock_step(self) -> tuple[dict[str, Chain], float]:
+        """Play them in batches, turn by turn; return the same."""
         chains: dict[str, Chain] = {}
+        seconds = 0.0
         for start in range(0, len(self.requests), self.slots):
             batch = self.requests[start : start + self.slots]
             engine = LockStep(self.engine, len(batch))
             await self._play(engine, batch)
             chains |= engine.chains
-        return chains
+            seconds += engine.seconds
+        return chains, seconds
 
-    async def raw(self, chains: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
-        """Send all messages of all chains; return the answers."""
+    async def raw(self, chains: Sequence[Sequence[bytes]]) -> tuple[list[list[bytes]], float]:
+        """Send all messages of all chains; return the answers, and how long all took together."""
         address = urlsplit(self.engine.urls[0])
         answers: list[list[bytes]] = [[] for _ in chains]
         waiting = deque(zip(chains, answers, strict=True))
+        seconds = 0.0
 
         async def slot() -> None:
+            nonlocal seconds
             reader, writer = await asyncio.open_connection(address.hostname, address.port)
             while waiting:
                 chain, into = waiting.popleft()
+                start = time.perf_counter()
                 for message in chain:
                     writer.write(message)
                     head = await reader.readuntil(b"\r\n\r\n")
                     assert b" 200 " in head.partition(b"\r\n")[0], head
                     size = int(head.lower().partition(b"content-length:")[2].split()[0])
                     into.append(await reader.readexactly(size))
+                seconds += time.perf_counter() - start
             writer.close()
 
         await asyncio.gather(*(slot() for _ in range(self.slots)))
-        return answers
+        return answers, seconds
 
     async def _play(self, engine: Any, requests: Sequence[GroupRequest]) -> None:
         config = RolloutConfig(concurrency=self.slots, retries=0, episode_seconds=None)
@@ -226,6 +241,8 @@ class Measured:
     seconds: float
     processor: float
     """Seconds of the client alone."""
+    in_flight: float
+    """Requests on average."""
 
     @property
     def pace(self) -> float:
@@ -233,13 +250,14 @@ class Measured:
         return self.tokens / self.seconds
 
 
-async def timed(url: str, work: Awaitable[T]) -> tuple[T, float, float]:
-    """Return what some work returns, its seconds and the client's processor seconds."""
+async def timed(url: str, work: Awaitable[tuple[T, float]]) -> tuple[T, float, float, float]:
+    """Return what some work returns, its seconds, the client's processor's and those in flight."""
     forget = urllib.request.Request(f"{url}/reset_prefix_cache", method="POST")
     urllib.request.urlopen(forget).close()
     start, processor = time.perf_counter(), time.process_time()
-    result = await work
-    return result, time.perf_counter() - start, time.process_time() - processor
+    result, requests = await work
+    seconds = time.perf_counter() - start
+    return result, seconds, time.process_time() - processor, requests / seconds
 
 
 async def play_round(bench: Bench) -> dict[str, Measured]:
@@ -255,7 +273,26 @@ async def play_round(bench: Bench) -> dict[str, Measured]:
     found["lock-step"] = Measured(tokens_of(stepped), *spent)
     text = ", ".join(f"{name} {phase.pace:.0f} tokens/s" for name, phase in found.items())
     print(f"{text}; raw sampled the same in {agreement(chains, answers):.0%}", flush=True)
+    show_turns(chains, bench.slots)
     return found
+
+
+def turns_taken(lengths: Sequence[int], slots: int) -> tuple[int, int]:
+    """Return how many turns pass where a turn takes as long however many episodes play.
+
+    Args:
+        lengths: Turns of the episodes, in the order in which they begin.
+        slots: Episodes that play at a time.
+
+    Returns:
+        With the collector, where an episode begins as soon as one ends; and with the barrier, where
+        a batch takes as long as its longest episode.
+    """
+    free = [0] * slots
+    for length in lengths:
+        heapq.heapreplace(free, free[0] + length)
+    batches = [lengths[start : start + slots] for start in range(0, len(lengths), slots)]
+    return max(free), sum(max(batch) for batch in batches)
 
 
 def tokens_of(chains: Mapping[str, Chain]) -> int:
@@ -272,6 +309,16 @@ def games(episodes: int) -> list[GroupRequest]:
     ]
 
 
+def show_turns(chains: Sequence[Chain], slots: int) -> None:
+    """Print what the barrier costs in turns."""
+    collector, barrier = turns_taken([len(chain) for chain in chains], slots)
+    print(
+        f"turns, however many play at a time: collection {collector}, lock-step {barrier}: "
+        f"{barrier / collector:.2f} times",
+        flush=True,
+    )
+
+
 async def play(bench: Bench, rounds: int) -> list[dict[str, Measured]]:
     """Warm up with all slots, for which kernels are compiled; return the figures of all rounds."""
     first = bench.requests[: bench.slots]
@@ -284,16 +331,16 @@ async def play(bench: Bench, rounds: int) -> list[dict[str, Measured]]:
 
 def show(rounds: Sequence[Mapping[str, Measured]]) -> None:
     """Print paces and ratios."""
-    print(f"\n| {'phase':<24} | tokens | seconds | client's processor | tokens/s |")
-    print(f"| {'-' * 24} | -----: | ------: | -----------------: | -------: |")
+    print(f"\n| {'phase':<24} | tokens | seconds | client's processor | in flight | tokens/s |")
+    print(f"| {'-' * 24} | -----: | ------: | -----------------: | --------: | -------: |")
     for name in PHASES:
         column = [found[name] for found in rounds]
-        tokens, seconds, processor, pace = (
+        tokens, seconds, processor, in_flight, pace = (
             statistics.median(getattr(phase, key) for phase in column)
-            for key in ("tokens", "seconds", "processor", "pace")
+            for key in ("tokens", "seconds", "processor", "in_flight", "pace")
         )
         print(f"| {name:<24} | {tokens:>6.0f} | {seconds:>7.1f} | {processor:>16.1f} s |", end="")
-        print(f" {pace:>8.0f} |")
+        print(f" {in_flight:>9.1f} | {pace:>8.0f} |")
     print(f"\n| {'ratio of tokens/s':<24} | lowest | median | highest |")
     print(f"| {'-' * 24} | -----: | -----: | ------: |")
     for other in PHASES[1:]:
