@@ -17,7 +17,9 @@ _WARN_LAG_SECONDS = 5.0
 
 
 async def watch(stats: RolloutStats, running: Mapping[str, float]) -> None:
-    """Measure loop lag until cancelled; log when nothing has finished for a minute.
+    """While episodes run, measure loop lag and log when none has ended for a minute.
+
+    Ends when cancelled.
 
     Args:
         stats: Takes up the largest lag.
@@ -28,8 +30,12 @@ async def watch(stats: RolloutStats, running: Mapping[str, float]) -> None:
     while True:
         await asyncio.sleep(_PERIOD_SECONDS)
         now = time.perf_counter()
-        _note_lag(stats, now - due)
-        due = now + _PERIOD_SECONDS
+        lag, due = now - due, now + _PERIOD_SECONDS
+        if not running:
+            # Between two collections the loop may wait for the learner.
+            since = now
+            continue
+        _note_lag(stats, lag)
         finished = stats.episodes + stats.lost + stats.retries
         if finished != done:
             done, since = finished, now
@@ -49,8 +55,8 @@ def _note_lag(stats: RolloutStats, lag: float) -> None:
 
 
 def _sign_of_life(stats: RolloutStats, running: Mapping[str, float], now: float) -> str:
-    text = f"no episode has ended for {_HEARTBEAT_SECONDS:g} s; {stats.episodes} done"
-    if running:
-        oldest = min(running, key=running.__getitem__)
-        text += f", {len(running)} in flight, the oldest {oldest} for {now - running[oldest]:.0f} s"
-    return text
+    oldest = min(running, key=running.__getitem__)
+    return (
+        f"no episode has ended for {_HEARTBEAT_SECONDS:g} s; {stats.episodes} done, "
+        f"{len(running)} in flight, the oldest {oldest} for {now - running[oldest]:.0f} s"
+    )

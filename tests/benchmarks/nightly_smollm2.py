@@ -32,7 +32,11 @@ DRIFT = {
     "prefix breaks": ("drift/prefix_breaks", ".1%"),
     "truncated": ("drift/truncated", ".1%"),
 }
-RUN = {"success": ("success", ".0%"), "turns": ("turns_per_episode", ".1f")}
+RUN = {
+    "success": ("success", ".0%"),
+    "invalid actions": ("invalid_actions", ".0%"),
+    "turns": ("turns_per_episode", ".1f"),
+}
 PHASES = ("rollout", "signals", "credit", "learning", "settling", "sync")
 
 Row = dict[str, float]

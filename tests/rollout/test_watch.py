@@ -18,9 +18,11 @@ def hurried(monkeypatch):
     monkeypatch.setattr(module, "_WARN_LAG_SECONDS", 0.05)
 
 
-async def watch_while(action) -> RolloutStats:
+async def watch_while(action, running=None) -> RolloutStats:
     stats = RolloutStats()
-    task = asyncio.create_task(watch(stats, {"g0/1": time.perf_counter() - 5, "g0/2": 1e9}))
+    if running is None:
+        running = {"g0/1": time.perf_counter() - 5, "g0/2": 1e9}
+    task = asyncio.create_task(watch(stats, running))
     await asyncio.sleep(0.01)
     await action(stats)
     task.cancel()
@@ -56,3 +58,14 @@ async def test_progress_is_silent(hurried, caplog):
     with caplog.at_level(logging.WARNING):
         await watch_while(go_on)
     assert "no episode has ended" not in caplog.text
+
+
+async def test_nothing_is_said_where_nothing_runs(hurried, caplog):
+    async def learn(stats):
+        time.sleep(0.2)
+        await asyncio.sleep(0.1)
+
+    with caplog.at_level(logging.WARNING):
+        stats = await watch_while(learn, running={})
+    assert caplog.text == ""
+    assert stats.max_loop_lag == 0.0
