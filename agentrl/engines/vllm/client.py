@@ -66,7 +66,7 @@ class VllmClient:
 
     @property
     def waiting(self) -> int:
-        """How many completions have been asked for and not answered."""
+        """How many requests, health apart, have been sent and not answered."""
         return len(self._waiting)
 
     async def complete(self, body: dict[str, Any]) -> Answer:
@@ -76,7 +76,11 @@ class VllmClient:
             Lost: The server does not answer, and never will.
             EngineFault: It refused the request, answered nonsense or took too long.
         """
-        async with self._in_flight, self._deadline():
+        late = EngineFault(
+            f"the server at {self.url} did not answer within {self._seconds:g} s; raise the "
+            "engine option request_seconds, or look at the server's log"
+        )
+        async with self._in_flight, self._deadline(self._seconds, late):
             reply = await self._post("/v1/completions", body)
         try:
             return self._decoder.decode(reply.content)
@@ -99,13 +103,9 @@ class VllmClient:
             Lost: The server does not answer, and never will.
             EngineFault: It could not.
         """
-        try:
-            async with asyncio.timeout(_CONTROL_SECONDS):
-                reply = await self._post(path, body, parameters)
-        except TimeoutError:
-            raise Lost(
-                f"the server at {self.url} did not answer {path} within {_CONTROL_SECONDS:g} s"
-            ) from None
+        late = Lost(f"the server at {self.url} did not answer {path} in {_CONTROL_SECONDS:g} s")
+        async with self._deadline(_CONTROL_SECONDS, late):
+            reply = await self._post(path, body, parameters)
         try:
             return msgspec.json.decode(reply.content)
         except msgspec.DecodeError:
@@ -145,9 +145,9 @@ class VllmClient:
         await self._connections.close()
 
     @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
-        """Give a completion its time."""
-        scope = asyncio.timeout(self._seconds)
+    async def _deadline(self, seconds: float, late: EngineFault) -> AsyncIterator[None]:
+        """Give an answer its time, and raise what is given where it is late."""
+        scope = asyncio.timeout(seconds)
         try:
             async with scope:
                 self._waiting.add(scope)
@@ -157,10 +157,7 @@ class VllmClient:
                 raise
             if self._given_up:
                 raise Lost(self._given_up) from None
-            raise EngineFault(
-                f"the server at {self.url} did not answer within {self._seconds:g} s; raise the "
-                "engine option request_seconds, or look at the server's log"
-            ) from None
+            raise late from None
         finally:
             self._waiting.discard(scope)
 

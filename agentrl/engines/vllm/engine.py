@@ -74,7 +74,8 @@ class VllmEngine:
             deployment: How the run places learner and engine.
             transport: How weights reach the servers: see `transports.choose`.
             request_seconds: Deadline of one completion.
-            stall_seconds: A server that has requests and makes no progress for so long is lost.
+            stall_seconds: A server that has requests, or weights to take, and makes no progress for
+                so long is lost.
             weights_folder: Where weights are handed over, a place that the servers see too.
             server: How to start one or find those that run: see `agentrl.engines.vllm.servers`.
 

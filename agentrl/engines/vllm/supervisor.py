@@ -103,8 +103,7 @@ class Supervisor:
             Lost: The server was lost, or none is up; `available` tells when to ask again.
             EngineFault: The work failed on a server that is well.
         """
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._watch_over())
+        self._begin_watch()
         with self._router.lease(session) as index:
             place = self._places[index]
             client = place.client
@@ -127,6 +126,7 @@ class Supervisor:
         Raises:
             EngineFault: A server that is well could not do it.
         """
+        self._begin_watch()
         up = self._router.up
         clients = [self._places[index].client for index in up]
         outcomes = await work(clients)
@@ -190,6 +190,10 @@ class Supervisor:
             )
         place.revival = None
         self._has_news.set()
+
+    def _begin_watch(self) -> None:
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_over())
 
     async def _watch_over(self) -> None:
         """Lose servers that have requests and make no progress."""

@@ -134,6 +134,21 @@ async def test_a_server_that_makes_no_progress_is_lost(make_peer, make_engine) -
     assert (await running).token_ids[0] == 1
 
 
+async def test_a_server_that_hangs_in_an_update_is_lost(make_peer, make_engine) -> None:
+    async def hang(path: str, body: Any) -> None:
+        if path == "/collective_rpc":
+            peer.fault = None
+            await asyncio.Event().wait()
+
+    peer = await make_peer()
+    engine, told = await make_engine(peer, stall_seconds=0.3)
+    peer.fault = hang
+    await engine.load_weights(2, WEIGHTS)
+    assert "1 requests and made no progress" in told[0]
+    completion = await engine.generate(request(1))
+    assert (completion.policy_version, completion.token_ids[0]) == (2, 2)
+
+
 async def test_a_slow_server_that_makes_progress_is_not_lost(make_peer, make_engine) -> None:
     tokens = 0
 
