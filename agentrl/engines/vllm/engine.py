@@ -249,13 +249,14 @@ class VllmEngine:
         """Do some work on the session's server, again where that is lost meanwhile."""
         losses = 0
         while True:
-            if self._torn:
-                raise EngineFault(self._torn)
             # Outside the gate: a server that comes back is given weights, as an update is.
             with self._gate.closing() as scope:
                 async with scope:
                     await self._servers.available()
             async with self._gate.passage():
+                # Not before: while an update goes on, it has not failed.
+                if self._torn:
+                    raise EngineFault(self._torn)
                 if not self._servers.clients:
                     continue
                 try:

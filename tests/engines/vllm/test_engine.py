@@ -171,6 +171,28 @@ async def test_after_a_failed_update_nothing_is_sampled_until_one_succeeds(
     assert (await engine.generate(request(1))).policy_version == 3
 
 
+async def test_what_comes_during_an_update_waits_for_it(make_peer, make_engine) -> None:
+    """It is no failed update as long as it goes on."""
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def slow(path: str, body: Any) -> None:
+        if path == "/collective_rpc":
+            begun.set()
+            await end.wait()
+
+    peer = await make_peer()
+    engine = await make_engine(peer)
+    peer.fault = slow
+    update = asyncio.create_task(engine.load_weights(2, WEIGHTS))
+    await begun.wait()
+    late = asyncio.create_task(engine.generate(request(1)))
+    await asyncio.sleep(0.05)
+    assert not late.done()
+    end.set()
+    await update
+    assert (await late).policy_version == 2
+
+
 async def test_an_update_may_break_off_what_runs(make_peer, make_engine) -> None:
     peer = await make_peer()
     engine = await make_engine(peer, deployment=Deployment(interrupts=True))
