@@ -44,7 +44,7 @@ async def test_a_stale_prefix_cache_would_be_caught(served_vllm, monkeypatch) ->
     control = VllmClient.control
 
     async def keeping(client: VllmClient, path: str, body: Any = None, **parameters: Any) -> Any:
-        return await control(client, path, body, **parameters | {"clear_cache": False})
+        return await control(client, path, body, **parameters | {"clear_cache": "false"})
 
     engine = served_vllm.build()
     request = Request(LONG, Sampling(max_tokens=8, seed=3), "s/0")
