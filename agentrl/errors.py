@@ -24,6 +24,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 
 
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """Return an exception's words on one line of at most `limit` characters, or else its name."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 class AgentRLError(Exception):
     """Base of every error that a user can cause and mend."""
 

@@ -7,12 +7,16 @@ httpx spends 6 ms of processor on each, most of it in its pool, and aiohttp 0.2 
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
+
+from agentrl.errors import one_line
 
 _CONNECT_SECONDS = 10.0
 
@@ -45,48 +49,42 @@ class Connections:
 
     def __init__(
         self,
+        url: str,
         *,
         most: int,
         headers: Mapping[str, str],
         keep_seconds: float,
-        is_secure: bool,
-        trust_env: bool,
+        proxy: str | None = None,
     ) -> None:
         """Prepare to talk; nothing is sent.
 
         Args:
+            url: What all paths are appended to.
             most: Most connections at a time; further requests wait for one.
             headers: Sent with each request.
             keep_seconds: How long an idle connection is kept.
-            is_secure: Whether the server is spoken to with TLS; the certificates are httpx's.
-            trust_env: Whether the environment's proxies are used.
+            proxy: Its URL; see `environment_proxy`.
         """
+        self._url = url
         self._most = most
         self._headers = dict(headers)
         self._keep_seconds = keep_seconds
-        self._trust_env = trust_env
-        # Loading the certificates takes longer than a request.
-        self._tls: ssl.SSLContext | bool = httpx.create_ssl_context() if is_secure else True
+        self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, url: str) -> Reply:
-        """Return the answer to a GET request; see `send`."""
-        return await self.send("GET", url)
+    async def get(self, path: str) -> Reply:
+        """Return the answer to a GET request; see `post`."""
+        return await self._send("GET", path)
 
-    async def send(
-        self,
-        method: str,
-        url: str,
-        content: bytes = b"",
-        parameters: Mapping[str, str | list[str]] | None = None,
+    async def post(
+        self, path: str, content: bytes, parameters: Mapping[str, str | list[str]] | None = None
     ) -> Reply:
-        """Return the answer to a request; there is no deadline but that of connecting.
+        """Return the answer to a request, which is sent once, however it fails.
 
-        Redirections are answers, and not followed.
+        There is no deadline but that of connecting. Redirections are answers, and not followed.
 
         Args:
-            method: Such as POST, which is sent once, however it fails.
-            url: Where to.
+            path: Where to.
             content: JSON; may be empty.
             parameters: Of the query; a list is sent as one parameter several times.
 
@@ -95,20 +93,9 @@ class Connections:
             ConnectionFailure: It hung up, or speaks no HTTP.
         """
         headers = {"Content-Type": "application/json"} if content else {}
-        try:
-            async with self._open().request(
-                method,
-                url,
-                data=content or None,
-                headers=headers,
-                params=parameters,
-                allow_redirects=False,
-            ) as response:
-                return Reply(response.status, response.headers, await response.read())
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotConnected(_words(error)) from None
-        except aiohttp.ClientError as error:
-            raise ConnectionFailure(_words(error)) from None
+        return await self._send(
+            "POST", path, data=content or None, headers=headers, params=parameters
+        )
 
     async def close(self) -> None:
         """Close all connections."""
@@ -116,19 +103,42 @@ class Connections:
         if session is not None:
             await session.close()
 
+    async def _send(self, method: str, path: str, **more: Any) -> Reply:
+        session = self._open()
+        try:
+            async with session.request(
+                method, self._url + path, allow_redirects=False, **more
+            ) as response:
+                return Reply(response.status, response.headers, await response.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotConnected(one_line(error)) from None
+        except aiohttp.ClientError as error:
+            raise ConnectionFailure(one_line(error)) from None
+
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            # Loading the certificates takes longer than a request.
+            tls = httpx.create_ssl_context() if self._url.startswith("https") else True
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._most, keepalive_timeout=self._keep_seconds, ssl=self._tls
+                    limit=self._most, keepalive_timeout=self._keep_seconds, ssl=tls
                 ),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-                trust_env=self._trust_env,
+                proxy=self._proxy,
             )
         return self._session
 
 
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def environment_proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, or None.
+
+    aiohttp's own `trust_env` reads neither `ALL_PROXY`, as httpx does, nor leaves `.netrc` alone,
+    whose password it would send in place of our key.
+    """
+    place = urlsplit(url)
+    if proxy_bypass(place.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(place.scheme) or proxies.get("all")

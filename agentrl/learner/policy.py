@@ -18,7 +18,7 @@ import torch
 
 from agentrl.config import PolicyConfig
 from agentrl.engines.base import Adapters
-from agentrl.errors import MissingExtraError, ModelError
+from agentrl.errors import MissingExtraError, ModelError, one_line
 from agentrl.learner.device import resolve_device
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -294,7 +294,7 @@ def _require(directory: Path, name: str) -> None:
 
 def _refusal(what: str, source: Path | str, error: Exception) -> ModelError:
     """Return one line about why a model cannot be loaded, with the mend."""
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    reason = one_line(error, 160)
     if isinstance(source, Path):
         return ModelError(
             f"cannot load the {what} in {source}: {reason}; copy or download the model again"

@@ -20,7 +20,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from agentrl.errors import AgentRLError, MissingExtraError, ModelError
+from agentrl.errors import AgentRLError, MissingExtraError, ModelError, one_line
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -61,7 +61,7 @@ def convert(source: Path, directory: Path) -> Path:
             raise
         # A damaged file shows as almost any exception of gguf, numpy or transformers.
         except Exception as error:
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            reason = one_line(error, 160)
             raise ModelError(
                 f"cannot convert {source} to {directory}: {reason}; download it again"
             ) from None

@@ -29,7 +29,7 @@ ANSWER = msgspec.json.encode(
     {"choices": [{"token_ids": [*range(8)], "logprobs": {"token_logprobs": [-1.5] * 8}}]}
 )
 ROUNDS = 3
-Send = Callable[[str], Awaitable[object]]
+Send = Callable[[], Awaitable[object]]
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,13 +56,13 @@ def serve(told: Connection) -> None:
     asyncio.run(forever())
 
 
-async def processor_ms(send: Send, url: str, requests: int, in_flight: int) -> float:
+async def processor_ms(send: Send, requests: int, in_flight: int) -> float:
     """Return the processor time of one request, in milliseconds."""
     numbers = iter(range(requests))
 
     async def slot() -> None:
         for _ in numbers:
-            await send(url)
+            await send()
 
     start = time.process_time()
     await asyncio.gather(*(slot() for _ in range(in_flight)))
@@ -75,17 +75,15 @@ async def with_httpx(url: str, requests: int, in_flight: int) -> float:
     async with httpx.AsyncClient(limits=limits, timeout=None, trust_env=False) as client:
         headers = {"Content-Type": "application/json"}
         return await processor_ms(
-            lambda url: client.post(url, content=CONTENT, headers=headers), url, requests, in_flight
+            lambda: client.post(url, content=CONTENT, headers=headers), requests, in_flight
         )
 
 
 async def with_ours(url: str, requests: int, in_flight: int) -> float:
     """Ask as the engines do."""
-    ours = Connections(most=in_flight, headers={}, keep_seconds=5, is_secure=False, trust_env=False)
+    ours = Connections(url, most=in_flight, headers={}, keep_seconds=5)
     try:
-        return await processor_ms(
-            lambda url: ours.send("POST", url, CONTENT), url, requests, in_flight
-        )
+        return await processor_ms(lambda: ours.post("", CONTENT), requests, in_flight)
     finally:
         await ours.close()
 

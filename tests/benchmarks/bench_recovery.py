@@ -1,6 +1,6 @@
 """A run whose vLLM server is killed again and again, at random moments.
 
-    python tests/benchmarks/bench_recovery.py [--kills 20] [--updates 14] [--schedule async]
+    python tests/benchmarks/bench_recovery.py [--kills 20] [--updates 24] [--schedule async]
 
 Trains the shipped policy on ALFWorld with a real vLLM server, by the command line, and meanwhile
 hits the server in turn in four ways: the API server is killed; the engine's core is killed; its
@@ -137,7 +137,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--updates", type=int, default=14, help="enough to outlast the blows")
+    parser.add_argument("--updates", type=int, default=24, help="enough to outlast the blows")
     parser.add_argument("--schedule", choices=["sync", "one_step_off", "async"], default="async")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

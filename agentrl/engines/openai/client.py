@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from agentrl.engines.connections import ConnectionFailure, Connections, Reply
+from agentrl.engines.connections import ConnectionFailure, Connections, Reply, environment_proxy
 from agentrl.engines.openai.options import Endpoint, Options
 from agentrl.engines.openai.pace import Pacer, Window
 from agentrl.engines.openai.probe import offered_models
@@ -41,11 +41,11 @@ class ChatClient:
         self._pacer = pacer if pacer is not None else _pacer(options)
         self._in_flight = asyncio.Semaphore(options.max_concurrency)
         self._connections = Connections(
+            endpoint.url,
             most=options.max_concurrency,
             headers=endpoint.headers,
             keep_seconds=_KEEP_ALIVE_SECONDS,
-            is_secure=endpoint.is_secure,
-            trust_env=endpoint.trust_env,
+            proxy=environment_proxy(endpoint.url) if endpoint.trust_env else None,
         )
         self._has_worked = False
         self.limit_name = "max_tokens"
@@ -88,7 +88,8 @@ class ChatClient:
         """Return the reply, or a refusal that may pass."""
         try:
             async with asyncio.timeout(self._options.request_seconds):
-                reply = await self._post(body)
+                content = msgspec.json.encode(body)
+                reply = await self._connections.post("/chat/completions", content)
         except TimeoutError:
             raise EngineFault(
                 f"{self._endpoint.url} did not answer within {self._options.request_seconds:g} s; "
@@ -146,10 +147,6 @@ class ChatClient:
             self._pacer.silence(pause)
         else:
             await self._pacer.sleep(pause)
-
-    async def _post(self, body: dict[str, Any]) -> Reply:
-        url = f"{self._endpoint.url}/chat/completions"
-        return await self._connections.send("POST", url, msgspec.json.encode(body))
 
 
 def _pacer(options: Options) -> Pacer:

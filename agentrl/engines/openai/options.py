@@ -73,11 +73,6 @@ class Endpoint:
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     @property
-    def is_secure(self) -> bool:
-        """Whether it is spoken to with TLS."""
-        return self.url.startswith("https")
-
-    @property
     def trust_env(self) -> bool:
         """Whether the environment's proxies are used: not on the way to oneself."""
         return urlsplit(self.url).hostname not in ("localhost", "127.0.0.1", "::1")

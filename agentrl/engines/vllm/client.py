@@ -53,12 +53,11 @@ class VllmClient:
         self._in_flight = asyncio.Semaphore(in_flight)
         self._seconds = seconds
         self._connections = Connections(
+            url,
             # A few more for weights, caches and health, which must not wait for completions.
             most=in_flight + 4,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             keep_seconds=_KEEP_ALIVE_SECONDS,
-            is_secure=url.startswith("https"),
-            trust_env=False,
         )
         self._decoder = msgspec.json.Decoder(Answer)
         self._waiting: set[asyncio.Timeout] = set()
@@ -76,11 +75,8 @@ class VllmClient:
             Lost: The server does not answer, and never will.
             EngineFault: It refused the request, answered nonsense or took too long.
         """
-        late = EngineFault(
-            f"the server at {self.url} did not answer within {self._seconds:g} s; raise the "
-            "engine option request_seconds, or look at the server's log"
-        )
-        async with self._in_flight, self._deadline(self._seconds, late):
+        mend = "; raise the engine option request_seconds, or look at the server's log"
+        async with self._in_flight, self._deadline(self._seconds, EngineFault, mend):
             reply = await self._post("/v1/completions", body)
         try:
             return self._decoder.decode(reply.content)
@@ -103,8 +99,7 @@ class VllmClient:
             Lost: The server does not answer, and never will.
             EngineFault: It could not.
         """
-        late = Lost(f"the server at {self.url} did not answer {path} in {_CONTROL_SECONDS:g} s")
-        async with self._deadline(_CONTROL_SECONDS, late):
+        async with self._deadline(_CONTROL_SECONDS, Lost, f" ({path})"):
             reply = await self._post(path, body, parameters)
         try:
             return msgspec.json.decode(reply.content)
@@ -145,8 +140,10 @@ class VllmClient:
         await self._connections.close()
 
     @asynccontextmanager
-    async def _deadline(self, seconds: float, late: EngineFault) -> AsyncIterator[None]:
-        """Give an answer its time, and raise what is given where it is late."""
+    async def _deadline(
+        self, seconds: float, fault: type[EngineFault], more: str
+    ) -> AsyncIterator[None]:
+        """Give an answer its time; a late one is a fault, about which more may be said."""
         scope = asyncio.timeout(seconds)
         try:
             async with scope:
@@ -157,14 +154,16 @@ class VllmClient:
                 raise
             if self._given_up:
                 raise Lost(self._given_up) from None
-            raise late from None
+            raise fault(
+                f"the server at {self.url} did not answer within {seconds:g} s{more}"
+            ) from None
         finally:
             self._waiting.discard(scope)
 
     async def _get(self, path: str) -> Reply | None:
         try:
             async with asyncio.timeout(_HEALTH_SECONDS):
-                return await self._connections.get(f"{self.url}{path}")
+                return await self._connections.get(path)
         except (ConnectionFailure, TimeoutError):
             return None
 
@@ -187,8 +186,7 @@ class VllmClient:
     async def _connected(self, path: str, content: bytes, parameters: _Query | None) -> Reply:
         for pause in (*_CONNECT_PAUSES, None):
             try:
-                url = f"{self.url}{path}"
-                return await self._connections.send("POST", url, content, parameters)
+                return await self._connections.post(path, content, parameters)
             except NotConnected as error:
                 if pause is None:
                     raise Lost(
@@ -197,12 +195,6 @@ class VllmClient:
                     ) from None
                 await asyncio.sleep(pause)
         raise AssertionError("the last pause is None")
-
-
-def connection_settings(url: str) -> dict[str, Any]:
-    """Return what all clients of a server have in common: no proxies, and TLS only where used."""
-    # Loading the certificates takes longer than a request.
-    return {"trust_env": False, "verify": url.startswith("https")}
 
 
 def error_text(refusal: bytes) -> str:

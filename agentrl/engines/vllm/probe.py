@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from agentrl.engines.base import Sampling
-from agentrl.engines.vllm.client import connection_settings, error_text
+from agentrl.engines.vllm.client import error_text
 from agentrl.engines.vllm.command import INSIDE, WORKER_EXTENSION
 from agentrl.engines.vllm.reference import Reference
 from agentrl.engines.vllm.wire import Answer, sampled, sampling_body
@@ -75,6 +75,12 @@ def probe_server(
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
             raise EngineFault(f"the server at {url} does not answer properly ({what})") from None
+
+
+def connection_settings(url: str) -> dict[str, Any]:
+    """Return what httpx is to know of a server: no proxies, and TLS only where it is used."""
+    # Loading the certificates takes longer than a request.
+    return {"trust_env": False, "verify": url.startswith("https")}
 
 
 class _Probe:

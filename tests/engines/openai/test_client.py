@@ -283,3 +283,36 @@ async def test_an_endpoint_that_repeats_the_key(make_endpoint, fake_time, monkey
     assert "right-secret" not in str(caught.value)
     await client.close()
     await keyed.close()
+
+
+async def test_the_environments_proxy_is_asked_and_netrc_is_not(
+    make_endpoint, fake_time, monkeypatch, tmp_path
+) -> None:
+    proxy = await make_endpoint(key="right")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password mine\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("BIRD_KEY", "right")
+    for name in ("HTTP_PROXY", "http_proxy", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    # A proxy is asked for the whole URL.
+    proxy.prefix = "http://birds.invalid/v1"
+    read = read_options({"base_url": "http://birds.invalid/v1", "api_key_env": "BIRD_KEY"})
+    client = ChatClient(
+        find_endpoint(read), read, Pacer(clock=fake_time.clock, sleep=fake_time.sleep)
+    )
+    assert (await client.ask(body(), 10)).text == "go north"
+    await client.close()
+
+
+async def test_no_proxy_stands_between_us_and_this_machine(
+    make_endpoint, fake_time, monkeypatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    endpoint = await make_endpoint()
+    client = client_of(endpoint, fake_time)
+    assert (await client.ask(body(), 10)).text == "go north"
+    await client.close()

@@ -15,8 +15,8 @@ from vllm.distributed.weight_transfer.base import ParamMeta, TrainerInitInfo, We
 from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
 from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
-from agentrl.engines.vllm.client import connection_settings
-from agentrl.errors import EngineFault
+from agentrl.engines.vllm.probe import connection_settings
+from agentrl.errors import EngineFault, one_line
 
 _SECONDS = 600.0
 
@@ -168,5 +168,5 @@ INIT_INFOS: dict[str, Callable[[Control], TrainerInitInfo]] = {"nccl": _nccl, "i
 
 
 def _fault(what: str, error: Exception) -> EngineFault:
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    reason = one_line(error, 300)
     return EngineFault(f"{what}: {reason}; with transport=folder weights go through shared memory")
