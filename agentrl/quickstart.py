@@ -105,9 +105,11 @@ def _summary(
     before, after = measured
     phases = {name: sum(row[f"seconds_{name}"] for row in rows) for name in PHASES}
     evaluation = before.seconds + after.seconds
-    # What is left over is loading, checkpoints and logging.
-    rest = max(total - evaluation - sum(phases.values()), 0.0)
-    seconds = {**phases, "evaluation": evaluation, "other": rest, "total": total}
+    known = evaluation + sum(phases.values())
+    # What is left over is loading, checkpoints and logging. A run that went on took longer than
+    # this process.
+    rest = max(total - known, 0.0)
+    seconds = {**phases, "evaluation": evaluation, "other": rest, "total": known + rest}
     return {
         "warm_start": _side(before),
         "final": _side(after),
