@@ -157,7 +157,9 @@ class Trainer:
             figures = await self._thread.run(self._learn, number, collected, paid, signals, seconds)
         except DriftError as error:
             raise self._stopped(number, error) from None
+        # No await between these: an interruption must not find them in disagreement.
         self.ledger.trained(number, paid)
+        self.rollouts.trained()
         self.update = number
         with _clock(seconds, "settling"):
             await self._interruptible(self.rollouts.settle())

@@ -1,7 +1,7 @@
 """Episodes collected for a run's updates, while or before the policy is trained.
 
-The same loop for every schedule: `take` the episodes of an update, train, `settle`, hand the new
-weights to the engine, `advance`.
+The same loop for every schedule: `take` the episodes of an update, train, count them as `trained`,
+`settle`, hand the new weights to the engine, `advance`.
 """
 
 from __future__ import annotations
@@ -89,12 +89,12 @@ class Rollouts:
         self._begin()
         return self._collected(chosen)
 
-    async def settle(self) -> None:
-        """Count the groups taken as trained on; return when the weights may change.
-
-        That is at once, or once no episode is in flight.
-        """
+    def trained(self) -> None:
+        """Count the groups taken as trained on: a state does not begin them again."""
         self._taken = []
+
+    async def settle(self) -> None:
+        """Return when the weights may change: at once, or once no episode is in flight."""
         while self._schedule.waits and any(group.waiting for group in self._open.values()):
             await self._more()
 

@@ -34,6 +34,7 @@ async def train(engine: ScriptEngine, schedule: Schedule, **settings) -> list[li
     for update in range(1, UPDATES + 1):
         batches.append((await it.take(update)).trajectories)
         await asyncio.sleep(0.01)
+        it.trained()
         await it.settle()
         engine.version = update
         it.advance(update)
@@ -94,7 +95,7 @@ async def test_groups_nobody_has_trained_on_begin_again():
     first = await it.take(1)
     # As long as the update may fail its own groups would begin again, too.
     assert len(it.state_dict()["again"]) == 2 * TASKS * 2
-    await it.settle()
+    it.trained()
     state = it.state_dict()
     await it.close()
     done = {t.group for t in first.trajectories}

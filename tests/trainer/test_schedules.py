@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from agentrl import storage
+from agentrl.batch import Batch
 from agentrl.cli import main
 from agentrl.config import build_config
 from agentrl.errors import ConfigError
@@ -21,7 +23,7 @@ from agentrl.monitor.metrics import read_metrics
 from agentrl.parts import build_parts
 from agentrl.run import RunDirectory
 from agentrl.storage.ledger import balance
-from agentrl.trainer import train
+from agentrl.trainer import Trainer, train
 
 
 def scheduled(tree: dict[str, Any], kind: str, **settings: Any) -> dict[str, Any]:
@@ -112,6 +114,35 @@ def test_a_device_cannot_be_shared_all_the_time(tree: dict[str, Any]) -> None:
     config = build_config(scheduled(tree, "async", share_device=True), "test")
     with pytest.raises(ConfigError, match="share_device needs"):
         build_parts(config)
+
+
+def test_an_interruption_right_after_an_update_does_not_undo_it(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    config = build_config(scheduled(tree, "async"), "test")
+    directory = RunDirectory.create(tmp_path / "run", config)
+
+    async def stop_at_three() -> bool:
+        trainer = Trainer(config, directory, build_parts(config))
+        write = trainer.ledger.trained
+
+        def trained(update: int, batch: Batch) -> None:
+            write(update, batch)
+            if update == 3:
+                # Before the loop's next task has taken its first step.
+                asyncio.get_running_loop().call_soon(trainer._interrupt)
+
+        trainer.ledger.trained = trained  # type: ignore[method-assign]
+        try:
+            return await trainer.fit()
+        finally:
+            await trainer.close()
+
+    assert asyncio.run(stop_at_three()) is False
+    assert train(config, directory, build_parts(config))
+    found = balance(directory.ledger_file)
+    assert found.is_even, found.problems
+    assert found.fates["trained"] == 6 * 16
 
 
 def test_a_killed_run_ends_with_a_ledger_that_adds_up(
