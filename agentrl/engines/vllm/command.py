@@ -29,9 +29,11 @@ _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
-_DEFAULTS = {
+_CPU_DEFAULTS = {
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB; without it a CPU server takes a part of all memory
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the learner computes on the same cores
+    # vLLM 0.32 cannot read back there what it compiled ahead of time, and compiles at each start.
+    "VLLM_USE_AOT_COMPILE": "0",
 }
 
 
@@ -113,7 +115,8 @@ class ServerOptions:
     def full_environment(self) -> dict[str, str]:
         """Return our environment with what the server needs on top."""
         given = {name: str(value) for name, value in self.environment.items()}
-        found = {**_DEFAULTS, **os.environ, **_ENVIRONMENT, **given}
+        defaults = {} if has_nvidia() else _CPU_DEFAULTS
+        found = {**defaults, **os.environ, **_ENVIRONMENT, **given}
         path = [str(INSIDE), found.get("PYTHONPATH", "")]
         return {**found, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
