@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx
 
-from agentrl.errors import one_line
+from agentrl.errors import ConfigError, one_line
 
 _CONNECT_SECONDS = 10.0
 
@@ -132,13 +132,27 @@ class Connections:
 
 
 def environment_proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL, or None.
+    """Return the proxy that the environment names for a URL, or None; none leads to this machine.
 
     aiohttp's own `trust_env` reads neither `ALL_PROXY`, as httpx does, nor leaves `.netrc` alone,
     whose password it would send in place of our key.
+
+    Raises:
+        ConfigError: The proxy speaks no HTTP.
     """
     place = urlsplit(url)
-    if proxy_bypass(place.hostname or ""):
+    host = place.hostname or ""
+    if host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host):
         return None
     proxies = getproxies()
-    return proxies.get(place.scheme) or proxies.get("all")
+    proxy = proxies.get(place.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    scheme, mark, _ = proxy.partition("://")
+    if mark and scheme.lower() not in ("http", "https"):
+        variable = f"{place.scheme}_proxy" if place.scheme in proxies else "all_proxy"
+        raise ConfigError(
+            f"{variable.upper()} names a proxy of kind {scheme}, of which none is used; name an "
+            f"http:// one, or set NO_PROXY={host}"
+        )
+    return proxy if mark else f"http://{proxy}"

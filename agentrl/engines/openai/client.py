@@ -45,7 +45,7 @@ class ChatClient:
             most=options.max_concurrency,
             headers=endpoint.headers,
             keep_seconds=_KEEP_ALIVE_SECONDS,
-            proxy=environment_proxy(endpoint.url) if endpoint.trust_env else None,
+            proxy=environment_proxy(endpoint.url),
         )
         self._has_worked = False
         self.limit_name = "max_tokens"

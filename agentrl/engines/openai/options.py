@@ -72,11 +72,6 @@ class Endpoint:
         """What authenticates a request."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
-    @property
-    def trust_env(self) -> bool:
-        """Whether the environment's proxies are used: not on the way to oneself."""
-        return urlsplit(self.url).hostname not in ("localhost", "127.0.0.1", "::1")
-
     def hide(self, text: str) -> str:
         """Return a text without the key: some endpoints repeat it."""
         return text.replace(self.key, "***") if self.key else text

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from agentrl.engines.connections import Reply
+from agentrl.engines.connections import Reply, environment_proxy
 from agentrl.engines.openai.options import Endpoint
 from agentrl.engines.openai.refusals import explain, is_page, read_refusal
 from agentrl.engines.openai.wire import read_json
@@ -25,7 +25,8 @@ def find_model(endpoint: Endpoint, wanted: str | None) -> str:
 
     Raises:
         EngineFault: Nothing answers.
-        ConfigError: It is no OpenAI-compatible API, refuses the key, or has several models.
+        ConfigError: It is no OpenAI-compatible API, refuses the key, or has several models; or the
+            environment's proxy cannot be used.
     """
     try:
         reply = _ask(endpoint, endpoint.url)
@@ -90,8 +91,9 @@ def _ask(endpoint: Endpoint, url: str) -> Reply:
         headers=endpoint.headers,
         timeout=_SECONDS,
         # Loading the certificates takes longer than a request.
-        verify=endpoint.url.startswith("https"),
-        trust_env=endpoint.trust_env,
+        verify=httpx.create_ssl_context() if url.startswith("https") else False,
+        proxy=environment_proxy(url),
+        trust_env=False,
     ) as http:
         response = http.get(f"{url}/models")
     return Reply(response.status_code, response.headers, response.content)

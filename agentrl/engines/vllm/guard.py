@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -24,12 +25,20 @@ def main(command: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Not SIG_IGN, which the server would inherit.
         signal.signal(number, lambda *_: None)
-    # Our own standard output is for its process id: all it prints goes to the log.
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True)
-    print(server.pid, flush=True)
-    threading.Thread(target=_watch, args=(parent, server), daemon=True).start()
-    status = server.wait()
-    _end_group(server.pid, 0.0)
+    # vLLM leaves a few sockets behind, in the system's temporary folder if it is not told where.
+    with tempfile.TemporaryDirectory(prefix="vllm-", ignore_cleanup_errors=True) as sockets:
+        # Our own standard output is for its process id: all it prints goes to the log.
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            start_new_session=True,
+            env={"VLLM_RPC_BASE_PATH": sockets, **os.environ},
+        )
+        print(server.pid, flush=True)
+        threading.Thread(target=_watch, args=(parent, server), daemon=True).start()
+        status = server.wait()
+        _end_group(server.pid, 0.0)
     return status if status >= 0 else 128 - status
 
 

@@ -25,6 +25,16 @@ async def test_the_only_model_needs_no_name(make_endpoint) -> None:
     assert await probe(endpoint.url, "gull") == "gull"
 
 
+async def test_the_environments_proxy_is_asked(make_endpoint, monkeypatch) -> None:
+    proxy = await make_endpoint()
+    for name in ("HTTP_PROXY", "http_proxy", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+    # A proxy is asked for the whole URL.
+    proxy.prefix = "http://birds.invalid/v1"
+    assert await probe("http://birds.invalid/v1") == "parrot"
+
+
 async def test_several_models_need_one(make_endpoint) -> None:
     endpoint = await make_endpoint(models=("parrot", "crow"))
     with pytest.raises(ConfigError, match="has parrot, crow; name the model"):

@@ -140,6 +140,21 @@ def test_a_killed_server_is_described(tmp_path: Path) -> None:
     server.stop()
 
 
+def test_a_killed_server_leaves_no_sockets_behind(tmp_path: Path) -> None:
+    code = """
+    import os
+    folder = os.environ["VLLM_RPC_BASE_PATH"]
+    open(os.path.join(folder, "socket"), "w").close()
+    print(folder, flush=True)
+    """
+    server = start(tmp_path / "log", code=textwrap.dedent(code) + SERVER)
+    server.wait_ready(120, lambda line: None)
+    folder = Path(server.last_lines()[0])
+    assert (folder / "socket").exists()
+    server.kill()
+    assert not folder.exists()
+
+
 OWNER = """
 import os, sys, time
 from agentrl.engines.vllm.process import ServerProcess
