@@ -7,6 +7,7 @@ httpx spends 8 ms of processor on each, most of it in its pool, and aiohttp 0.14
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -117,11 +118,11 @@ class Connections:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # Loading the certificates takes longer than a request.
-            tls = httpx.create_ssl_context() if self._url.startswith("https") else True
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._most, keepalive_timeout=self._keep_seconds, ssl=tls
+                    limit=self._most,
+                    keepalive_timeout=self._keep_seconds,
+                    ssl=certificates(self._url) or True,
                 ),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -129,6 +130,14 @@ class Connections:
                 proxy=self._proxy,
             )
         return self._session
+
+
+def certificates(url: str) -> ssl.SSLContext | None:
+    """Return what a server's certificate is checked against, the environment's where it names some.
+
+    None without TLS: loading them takes longer than a request.
+    """
+    return httpx.create_ssl_context() if url.startswith("https") else None
 
 
 def environment_proxy(url: str) -> str | None:
@@ -145,14 +154,14 @@ def environment_proxy(url: str) -> str | None:
     if host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host):
         return None
     proxies = getproxies()
-    proxy = proxies.get(place.scheme) or proxies.get("all")
+    kind = place.scheme if place.scheme in proxies else "all"
+    proxy = proxies.get(kind)
     if not proxy:
         return None
     scheme, mark, _ = proxy.partition("://")
     if mark and scheme.lower() not in ("http", "https"):
-        variable = f"{place.scheme}_proxy" if place.scheme in proxies else "all_proxy"
         raise ConfigError(
-            f"{variable.upper()} names a proxy of kind {scheme}, of which none is used; name an "
+            f"{kind.upper()}_PROXY names a proxy of kind {scheme}, of which none is used; name an "
             f"http:// one, or set NO_PROXY={host}"
         )
     return proxy if mark else f"http://{proxy}"

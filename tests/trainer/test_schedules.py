@@ -117,7 +117,7 @@ def test_a_device_cannot_be_shared_all_the_time(tree: dict[str, Any]) -> None:
 
 
 def test_an_interruption_right_after_an_update_does_not_undo_it(
-    tree: dict[str, Any], tmp_path: Path
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = build_config(scheduled(tree, "async"), "test")
     directory = RunDirectory.create(tmp_path / "run", config)
@@ -132,7 +132,7 @@ def test_an_interruption_right_after_an_update_does_not_undo_it(
                 # Before the loop's next task has taken its first step.
                 asyncio.get_running_loop().call_soon(trainer._interrupt)
 
-        trainer.ledger.trained = trained  # type: ignore[method-assign]
+        monkeypatch.setattr(trainer.ledger, "trained", trained)
         try:
             return await trainer.fit()
         finally:

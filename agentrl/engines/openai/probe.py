@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from agentrl.engines.connections import Reply, environment_proxy
+from agentrl.engines.connections import Reply, certificates, environment_proxy
 from agentrl.engines.openai.options import Endpoint
 from agentrl.engines.openai.refusals import explain, is_page, read_refusal
 from agentrl.engines.openai.wire import read_json
@@ -90,8 +90,7 @@ def _ask(endpoint: Endpoint, url: str) -> Reply:
     with httpx.Client(
         headers=endpoint.headers,
         timeout=_SECONDS,
-        # Loading the certificates takes longer than a request.
-        verify=httpx.create_ssl_context() if url.startswith("https") else False,
+        verify=certificates(url) or False,
         proxy=environment_proxy(url),
         trust_env=False,
     ) as http:

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from agentrl.engines.base import Sampling
+from agentrl.engines.connections import certificates
 from agentrl.engines.vllm.client import error_text
 from agentrl.engines.vllm.command import INSIDE, WORKER_EXTENSION
 from agentrl.engines.vllm.reference import Reference
@@ -79,8 +80,7 @@ def probe_server(
 
 def connection_settings(url: str) -> dict[str, Any]:
     """Return what httpx is to know of a server: no proxies, and TLS only where it is used."""
-    # Loading the certificates takes longer than a request.
-    return {"trust_env": False, "verify": url.startswith("https")}
+    return {"trust_env": False, "verify": certificates(url) or False}
 
 
 class _Probe:
