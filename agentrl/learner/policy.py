@@ -167,7 +167,8 @@ def resolve_model(name: str) -> Path | str:
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(
             f"there is no model directory {name}; policy.model takes 'tiny', a directory with "
-            "config.json, model.safetensors and tokenizer.json, or a Hugging Face name"
+            "config.json, model.safetensors and tokenizer.json, or a Hugging Face name (without a "
+            "hub: python -m agentrl.learner.smollm2)"
         )
     return name
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_saturation.py [--model models/smollm2] [--rounds 2] [--quick]
 
 One real server, started by the engine; generated games of ALFWorld, full memory, so that prompts
-grow with the turns. Three phases take turns, each with an empty prefix cache:
+grow with the turns. Four phases take turns, each with an empty prefix cache:
 
     collection   the collector with the vLLM engine: environment, dialogue, checks, HTTP
     raw          the server alone. What collection asked is asked again, encoded before the clock
@@ -12,9 +12,15 @@ grow with the turns. Three phases take turns, each with an empty prefix cache:
                  an episode one after the other; the next request goes out as soon as the answer
                  before is in, which nobody reads. No client whose prompts hold the answers to
                  earlier ones can be faster.
-    lock-step    the same collector, engine, episodes and seeds, but with a barrier: no episode gets
-                 its completion before all have theirs; those that have ended idle until the whole
-                 batch has, and then the next batch begins. The common design.
+    lock-step    the same collector, engine, episodes and seeds, but all step together: no episode
+                 gets its completion before all have theirs, and the next batch begins when the last
+                 of this one has ended. Those that have ended are asked on, for answers that nobody
+                 uses: the common design, where a step is one call for the whole batch (verl-agent's
+                 multi-turn loop is one). Here such a request is the episode's last one again, whose
+                 prompt the server has in its cache.
+    idle         lock-step that spares the server what nobody uses: those that have ended wait.
+
+Tokens are those that episodes hold, so what a lock-step samples for ended ones is not counted.
 
 Episodes are uneven in two ways. Completions end where the model ends them. And three episodes in
 four are solved, as by the shipped policy after the quickstart, in as many turns as that policy
@@ -62,7 +68,7 @@ SOLVED = (7, 7, 8, 8, 10, 13, 15, 18, 20)
 MAX_TURNS = 30
 GROUP = 8
 """Episodes that play the same game, and so begin with the same prompt."""
-PHASES = ("collection", "raw", "lock-step")
+PHASES = ("collection", "raw", "lock-step", "idle")
 
 Chain = list[tuple[Request, Completion]]
 """What an episode asked and got, turn by turn."""
@@ -97,10 +103,15 @@ class Recording:
         self._engine = engine
 
     async def generate(self, request: Request) -> Completion:
+        completion = await self.ask(request)
+        self.chains.setdefault(request.session, []).append((request, completion))
+        return completion
+
+    async def ask(self, request: Request) -> Completion:
+        """Return a completion that no episode holds."""
         start = time.perf_counter()
         completion = await self._engine.generate(request)
         self.seconds += time.perf_counter() - start
-        self.chains.setdefault(request.session, []).append((request, completion))
         return completion
 
     async def release(self, session: str) -> None:
@@ -110,9 +121,11 @@ class Recording:
 class LockStep(Recording):
     """An engine that answers nobody before it can answer all episodes that go on."""
 
-    def __init__(self, engine: Engine, episodes: int) -> None:
+    def __init__(self, engine: Engine, episodes: int, idle: bool) -> None:
         super().__init__(engine)
         self._episodes = episodes
+        self._idle = idle
+        self._ended: list[Request] = []
         self._asked: list[tuple[Request, asyncio.Future[Completion]]] = []
         self._answering: asyncio.Task[None] | None = None
 
@@ -125,6 +138,8 @@ class LockStep(Recording):
     async def release(self, session: str) -> None:
         await super().release(session)
         self._episodes -= 1
+        if not self._idle:
+            self._ended.append(self.chains[session][-1][0])
         self._begin_if_complete()
 
     def _begin_if_complete(self) -> None:
@@ -134,13 +149,14 @@ class LockStep(Recording):
 
     async def _answer(self, asked: list[tuple[Request, asyncio.Future[Completion]]]) -> None:
         calls = [super(LockStep, self).generate(request) for request, _ in asked]
+        calls += [self.ask(request) for request in self._ended]
         try:
             completions = await asyncio.gather(*calls)
         except Exception as error:
             for _, answer in asked:
                 answer.set_exception(error)
             return
-        for (_, answer), completion in zip(asked, completions, strict=True):
+        for (_, answer), completion in zip(asked, completions, strict=False):
             answer.set_result(completion)
 
 
@@ -159,13 +175,13 @@ class Bench:
         await self._play(recording, self.requests)
         return recording.chains, recording.seconds
 
-    async def lock_step(self) -> tuple[dict[str, Chain], float]:
+    async def lock_step(self, *, idle: bool) -> tuple[dict[str, Chain], float]:
         """Play them in batches, turn by turn; return the same."""
         chains: dict[str, Chain] = {}
         seconds = 0.0
         for start in range(0, len(self.requests), self.slots):
             batch = self.requests[start : start + self.slots]
-            engine = LockStep(self.engine, len(batch))
+            engine = LockStep(self.engine, len(batch), idle)
             await self._play(engine, batch)
             chains |= engine.chains
             seconds += engine.seconds
@@ -269,8 +285,9 @@ async def play_round(bench: Bench) -> dict[str, Measured]:
     messages = [encode(url, chain) for chain in chains]
     answers, *spent = await timed(url, bench.raw(messages))
     found["raw"] = Measured(tokens_of(played), *spent)
-    stepped, *spent = await timed(url, bench.lock_step())
-    found["lock-step"] = Measured(tokens_of(stepped), *spent)
+    for name in ("lock-step", "idle"):
+        stepped, *spent = await timed(url, bench.lock_step(idle=name == "idle"))
+        found[name] = Measured(tokens_of(stepped), *spent)
     text = ", ".join(f"{name} {phase.pace:.0f} tokens/s" for name, phase in found.items())
     print(f"{text}; raw sampled the same in {agreement(chains, answers):.0%}", flush=True)
     show_turns(chains, bench.slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -33,7 +34,7 @@ def find_model(endpoint: Endpoint, wanted: str | None) -> str:
     except httpx.HTTPError as error:
         raise EngineFault(
             f"nothing answers at {endpoint.url} ({one_line(error)}); is it running, and is the URL "
-            "right?"
+            f"right?{_detour(endpoint.url)}"
         ) from None
     names = _names(reply)
     if names is None:
@@ -55,6 +56,18 @@ def offered_models(endpoint: Endpoint) -> list[str] | None:
         return _names(_ask(endpoint, endpoint.url))
     except httpx.HTTPError:
         return None
+
+
+def _detour(url: str) -> str:
+    """Return what to know of the proxy on the way to a URL; nothing where there is none."""
+    proxy = environment_proxy(url)
+    if proxy is None:
+        return ""
+    # The host alone: a proxy's URL can hold a password.
+    return (
+        f" It was asked through the proxy {urlsplit(proxy).hostname}, which the environment names; "
+        f"NO_PROXY={urlsplit(url).hostname} goes without"
+    )
 
 
 def _refuse(reply: Reply, endpoint: Endpoint, wanted: str | None) -> None:

@@ -94,3 +94,14 @@ async def test_nothing_listens(make_endpoint) -> None:
         await probe(endpoint.url)
     place = find_endpoint(read_options({"base_url": endpoint.url}))
     assert offered_models(place) is None
+
+
+async def test_nothing_listens_where_the_proxy_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(EngineFault) as caught:
+        await probe("http://models.example/v1")
+    assert "asked through the proxy 127.0.0.1," in str(caught.value)
+    assert "NO_PROXY=models.example" in str(caught.value)
+    assert "secret" not in str(caught.value)
