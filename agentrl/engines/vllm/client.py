@@ -144,6 +144,8 @@ class VllmClient:
         self, seconds: float, fault: type[EngineFault], more: str
     ) -> AsyncIterator[None]:
         """Give an answer its time; a late one is a fault, about which more may be said."""
+        if self._given_up:
+            raise Lost(self._given_up)
         scope = asyncio.timeout(seconds)
         try:
             async with scope:

@@ -32,7 +32,8 @@ class Lease:
             yield self
         finally:
             self.users -= 1
-            self._idle.set()
+            if not self.users:
+                self._idle.set()
 
     async def unused(self) -> None:
         """Return once nothing is sampled with it."""

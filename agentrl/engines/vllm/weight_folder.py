@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -18,7 +19,6 @@ from agentrl.engines.vllm.reference import Reference, Shapes, read_shapes
 from agentrl.errors import ConfigError, ModelError, did_you_mean
 
 _SHARED_MEMORY = Path("/dev/shm")
-_PREFIX = "agentrl-weights-"
 
 
 class WeightFolder:
@@ -147,7 +147,7 @@ class WeightFolder:
             try:
                 parent.mkdir(parents=True, exist_ok=True)
                 _sweep(parent)
-                made = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)
+                made = tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=parent)
             except OSError as error:
                 raise ConfigError(
                     f"cannot make a directory for weights in {parent}: {error}; name another "
@@ -190,10 +190,23 @@ def _default_parent() -> Path:
     return _SHARED_MEMORY if usable else Path(tempfile.gettempdir())
 
 
+def _prefix() -> str:
+    """Begin names of directories whose process ids are ours to judge.
+
+    Other machines and containers write to the same disk, with process ids of their own.
+    """
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        space = 0
+    return f"agentrl-weights-{socket.gethostname()}-{space}-"
+
+
 def _sweep(parent: Path) -> None:
     """Delete what processes left behind that were killed: it would fill the memory."""
-    for left in parent.glob(f"{_PREFIX}*-*"):
-        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+    prefix = _prefix()
+    for left in parent.glob(f"{prefix}*-*"):
+        pid = left.name.removeprefix(prefix).partition("-")[0]
         with suppress(OSError):
             if pid.isdigit() and left.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
                 shutil.rmtree(left, ignore_errors=True)

@@ -19,6 +19,8 @@ CONTROLS = {
     "/resume",
     "/abort_requests",
     "/update_weight_version",
+    "/start_weight_update",
+    "/finish_weight_update",
     "/sleep",
     "/wake_up",
     "/v1/load_lora_adapter",

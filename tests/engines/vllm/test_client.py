@@ -198,3 +198,19 @@ async def test_progress_is_what_the_metrics_say(make_peer) -> None:
     await peer.stop()
     await client.close()
     assert await client.progress() is None
+
+
+async def test_what_waits_its_turn_is_lost_with_the_server(make_peer) -> None:
+    hold = asyncio.Event()
+    peer = await make_peer(hold=hold)
+    client = VllmClient(peer.url, in_flight=2, seconds=60)
+    tasks = [asyncio.create_task(client.complete(body(i))) for i in range(6)]
+    while peer.running < 2:
+        await asyncio.sleep(0.01)
+    client.give_up("it hangs")
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    assert [str(outcome) for outcome in outcomes] == ["it hangs"] * 6
+    assert all(isinstance(outcome, Lost) for outcome in outcomes)
+    assert peer.most_running == 2
+    hold.set()
+    await client.close()

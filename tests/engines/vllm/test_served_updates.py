@@ -129,7 +129,7 @@ def native(served_vllm, monkeypatch: pytest.MonkeyPatch) -> VllmEngine:
 
     store_backend.register()
     monkeypatch.setitem(
-        sender.INIT_INFOS, "store", lambda control: store_backend.StoreTrainerInit(rank=0)
+        sender.INIT_INFOS, "store", lambda *_: store_backend.StoreTrainerInit(rank=0)
     )
     engine = VllmEngine(served_vllm.model_folder(), urls=[served_vllm.url()])
     served_vllm.changed()
@@ -137,7 +137,11 @@ def native(served_vllm, monkeypatch: pytest.MonkeyPatch) -> VllmEngine:
     return engine
 
 
-async def test_vllms_own_weight_transfer(served_vllm, native: VllmEngine) -> None:
+async def test_vllms_own_weight_transfer(
+    served_vllm, native: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing listens there, and nothing is asked through it.
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     request = Request(LONG, Sampling(max_tokens=8, seed=3), "s/0")
     for version in (2, 3):
         model = served_vllm.model(version)
@@ -151,23 +155,33 @@ async def test_vllms_own_weight_transfer(served_vllm, native: VllmEngine) -> Non
     await native.close()
 
 
-async def test_a_transfer_that_fails_is_one_clear_line(
-    served_vllm, native: VllmEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def break_off(patch: pytest.MonkeyPatch, weights: dict[str, Any]) -> None:
+    """Have transfers end amid a layer: with two of the three weights that vLLM fuses."""
     import torch
 
     from agentrl.engines.vllm.transports.sender import Source
 
+    names = [f"model.layers.0.self_attn.{kind}_proj.weight" for kind in "qk"]
+    sent = {name: torch.zeros_like(weights[name]) for name in names}
+    sent["no.such.weight"] = torch.zeros(3)
+    patch.setattr(Source, "__iter__", lambda source: iter(sent.items()))
+
+
+async def test_a_transfer_that_fails_is_one_clear_line(
+    served_vllm, native: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = dict(served_vllm.model(2).state_dict())
     with monkeypatch.context() as patch:
-        wrong = {"no.such.weight": torch.zeros(3)}
-        patch.setattr(Source, "__iter__", lambda source: iter(wrong.items()))
+        break_off(patch, weights)
         with pytest.raises(EngineFault, match=r"could not be sent.*transport=folder") as caught:
             await native.load_weights(2, weights)
     assert "\n" not in str(caught.value)
     with pytest.raises(EngineFault, match="load them again"):
         await native.generate(Request(LONG, Sampling(max_tokens=8)))
     await native.load_weights(3, weights)
+    np.testing.assert_allclose(
+        await native.score(LONG), logprobs(served_vllm.model(2), LONG), atol=1e-4
+    )
     assert (await native.generate(Request(LONG, Sampling(max_tokens=8)))).policy_version == 3
     await native.close()
 
@@ -175,14 +189,9 @@ async def test_a_transfer_that_fails_is_one_clear_line(
 async def test_a_transfer_that_was_not_asked_for_gives_way(
     served_vllm, native: VllmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
-    from agentrl.engines.vllm.transports.sender import Source
-
     told: list[str] = []
     native._transport._fall_back = told.append
-    wrong = {"no.such.weight": torch.zeros(3)}
-    monkeypatch.setattr(Source, "__iter__", lambda source: iter(wrong.items()))
+    break_off(monkeypatch, dict(served_vllm.model(2).state_dict()))
     for version in (2, 3):
         model = served_vllm.model(version)
         await native.load_weights(version, dict(model.state_dict()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from agentrl.engines.base import Weights
@@ -43,6 +44,7 @@ class NativeTransport(FolderTransport):
         self._has_failed = False
         self._weights: Mapping[str, Any] | None = None
         self._sender: Sender | None = None
+        self._members: list[VllmClient] = []
 
     def stage(self, version: int, weights: Weights) -> Staged:
         """Write the copy, and remember the live weights; see `Transport`."""
@@ -62,34 +64,64 @@ class NativeTransport(FolderTransport):
             lambda client: client.control("/pause", mode="wait", clear_cache="true"), clients
         )
         well = [client for client, problem in zip(clients, stopped, strict=True) if not problem]
+        if not well:
+            return stopped
         try:
-            await asyncio.to_thread(self._push, [client.url for client in well], weights, staged)
+            await asyncio.to_thread(self._push, well, weights, staged)
         except EngineFault as fault:
-            if self._fall_back is None:
-                raise
-            self._fall_back(f"{fault}; so they do from now on")
-            self._has_failed = True
-            return await self.send(clients, staged)
+            return await self._recover(clients, staged, fault)
         await together(renew_head, well)
         await together(lambda client: client.control("/resume"), well)
         return stopped
 
     def close(self) -> None:
         """Delete the copy and leave the group; see `Transport`."""
-        if self._sender is not None:
-            self._sender.close()
+        self._leave()
         super().close()
 
-    def _push(self, urls: Sequence[str], weights: Mapping[str, Any], staged: Staged) -> None:
-        # A group has fixed members: with a server gone or back it is made anew.
-        if self._sender is not None and self._sender.urls != list(urls):
+    async def _recover(
+        self, clients: Sequence[VllmClient], staged: Staged, fault: EngineFault
+    ) -> Sequence[BaseException | None]:
+        """Have servers whose transfer failed read the copy; one that is gone will when it is back.
+
+        Raises:
+            EngineFault: No server is gone, so it is the backend that failed, and it was asked for.
+        """
+        await asyncio.to_thread(self._leave)
+        await together(_break_off, clients)
+        if all(await asyncio.gather(*(client.is_well() for client in clients))):
+            if self._fall_back is None:
+                raise fault
+            self._fall_back(f"{fault}; so they do from now on")
+            self._has_failed = True
+        return await together(lambda client: self.restore(client, staged), clients)
+
+    def _leave(self) -> None:
+        if self._sender is not None:
             self._sender.close()
             self._sender = None
+
+    def _push(
+        self, clients: Sequence[VllmClient], weights: Mapping[str, Any], staged: Staged
+    ) -> None:
+        # A group has fixed members: with a server gone or back it is made anew. Back, a server has
+        # the same URL, but another client.
+        if self._members != list(clients):
+            self._leave()
         if self._sender is None:
             try:
                 from agentrl.engines.vllm.transports.sender import Sender
             except ImportError:
                 purpose = f"transport={self._backend}"
                 raise MissingExtraError("vllm", "vllm", purpose) from None
-            self._sender = Sender(self._backend, urls)
+            self._sender = Sender(self._backend, [client.url for client in clients], weights)
+            self._members = list(clients)
         self._sender.send(weights, staged.version)
+
+
+async def _break_off(client: VllmClient) -> None:
+    """End a transfer that failed: layers that it half filled would mix with what is loaded next."""
+    # Refused where the server still has it begun; where it has not, `finish` would be.
+    with suppress(EngineFault):
+        await client.control("/start_weight_update")
+    await client.control("/finish_weight_update")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,35 +15,44 @@ from vllm.distributed.weight_transfer.base import ParamMeta, TrainerInitInfo, We
 from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
 from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
+from agentrl.engines.vllm.client import error_text
 from agentrl.engines.vllm.probe import connection_settings
 from agentrl.errors import EngineFault, one_line
 
-_SECONDS = 600.0
+_SECONDS = 300.0
+"""For a server to do one step; as long as one that hangs holds up the run."""
+_LEAVE_SECONDS = 5.0
 
 
 class Sender:
     """A group of one learner and the workers of all servers; its methods block."""
 
-    def __init__(self, backend: str, urls: Sequence[str]) -> None:
+    def __init__(self, backend: str, urls: Sequence[str], weights: Mapping[str, Any]) -> None:
         """Meet the servers.
 
         Args:
             backend: A name that vLLM's trainer side knows: `nccl`, `ipc`.
             urls: The servers.
+            weights: Such as will be sent; nothing is yet.
 
         Raises:
             EngineFault: They do not meet us.
         """
-        self.urls = list(urls)
         self._source = Source()
         self._control = Control(urls)
         try:
-            self._engine = WeightTransferTrainerFactory.trainer_init(
-                INIT_INFOS[backend](self._control), client=self._control, source=self._source
-            )
+            with _device_of(weights):
+                self._engine = WeightTransferTrainerFactory.trainer_init(
+                    INIT_INFOS[backend](self._control, weights),
+                    client=self._control,
+                    source=self._source,
+                )
         # CUDA, NCCL and vLLM each fail in their own ways.
         except Exception as error:
+            self._control.close()
             raise _fault(f"the {backend} group with the vLLM servers failed", error) from error
+        # Once a server has failed the others wait for us, and we for it, for ever.
+        self._control.when_failed = self._engine.shutdown
 
     def send(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
         """Send weights to all servers; they serve them from then on.
@@ -54,7 +63,8 @@ class Sender:
         self._source.weights = weights
         self._control.version = version
         try:
-            self._engine.send_weights()
+            with _device_of(weights):
+                self._engine.send_weights()
         except Exception as error:
             raise _fault("weights could not be sent to the vLLM servers", error) from error
         finally:
@@ -91,8 +101,10 @@ class Control:
         """Talk to these servers."""
         self.version = 0
         """What the servers are told that the weights are."""
+        self.when_failed: Callable[[], None] | None = None
+        """Called when a server could not receive weights, while ours are perhaps still sent."""
         self._urls = list(urls)
-        self._servers = [HTTPVLLMWeightSyncClient(url, timeout=_SECONDS) for url in urls]
+        self._servers = [_Server(url, timeout=_SECONDS) for url in urls]
         self._threads = ThreadPoolExecutor(max(1, len(urls)))
 
     def world_sizes(self) -> list[int]:
@@ -125,7 +137,12 @@ class Control:
 
     def update_weights(self, update_info: Any) -> None:
         """Have all servers receive weights."""
-        self._all(lambda server, _: server.update_weights(update_info))
+        try:
+            self._all(lambda server, _: server.update_weights(update_info))
+        except Exception:
+            if self.when_failed is not None:
+                self.when_failed()
+            raise
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         """Have all servers use what they received."""
@@ -134,20 +151,50 @@ class Control:
 
     def close(self) -> None:
         """Have the servers leave."""
-        # Those that are gone have left.
+        # Those that are gone have left, and nobody waits for those that hang.
+        for server in self._servers:
+            server.timeout = _LEAVE_SECONDS
         with suppress(Exception):
             self._all(lambda server, _: server.shutdown_weight_transfer_engine())
         self._threads.shutdown(wait=False)
 
     def _all(self, call: Callable[[Any, Any], None], values: Sequence[Any] = ()) -> None:
-        list(self._threads.map(call, self._servers, values or [None] * len(self._servers)))
+        rows = zip(self._servers, values or [None] * len(self._servers), strict=True)
+        # The first to fail is heard first: the others may wait for it.
+        for outcome in as_completed([self._threads.submit(call, *row) for row in rows]):
+            outcome.result()
 
 
-def _nccl(control: Control) -> TrainerInitInfo:
+class _Server(HTTPVLLMWeightSyncClient):  # type: ignore[misc]
+    """vLLM's client of one server, on the connections that all else goes by: no proxies."""
+
+    def _post(self, path: str, json: dict[str, Any] | None = None) -> None:
+        reply = httpx.post(
+            f"{self.base_url}/{path}",
+            json=json,
+            timeout=self.timeout,
+            **connection_settings(self.base_url),
+        )
+        if reply.status_code >= 400:
+            told = error_text(reply.content)
+            raise EngineFault(f"{self.base_url} refused /{path} ({reply.status_code}): {told}")
+
+
+def _device_of(weights: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    """Return a block in which the weights' GPU is the current one, as vLLM expects.
+
+    Which is current goes by the thread, and ours is one of many.
+    """
+    device = next(iter(weights.values())).device
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _nccl(control: Control, weights: Mapping[str, Any]) -> TrainerInitInfo:
     from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
     from agentrl.engines.vllm.process import free_port
 
+    del weights
     return NCCLTrainerInitInfo(
         master_address=control.our_address(),
         master_port=free_port(None),
@@ -156,14 +203,18 @@ def _nccl(control: Control) -> TrainerInitInfo:
     )
 
 
-def _ipc(control: Control) -> TrainerInitInfo:
+def _ipc(control: Control, weights: Mapping[str, Any]) -> TrainerInitInfo:
     from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
 
     del control
-    return IPCTrainerInitInfo(packed=True, rank=0)
+    # The buffer must hold the largest weight, often the embeddings: 1.1e9 bytes for a 7B model.
+    largest = max(tensor.nbytes for tensor in weights.values())
+    size = max(largest, IPCTrainerInitInfo.packed_buffer_size_bytes)
+    return IPCTrainerInitInfo(packed=True, rank=0, packed_buffer_size_bytes=size)
 
 
-INIT_INFOS: dict[str, Callable[[Control], TrainerInitInfo]] = {"nccl": _nccl, "ipc": _ipc}
+InitInfo = Callable[[Control, Mapping[str, Any]], TrainerInitInfo]
+INIT_INFOS: dict[str, InitInfo] = {"nccl": _nccl, "ipc": _ipc}
 """What the trainer's side of each backend wants to know."""
 
 
