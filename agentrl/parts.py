@@ -13,6 +13,7 @@ from agentrl.credit.base import CreditMethod
 from agentrl.credit.compatibility import check_run
 from agentrl.dialogue.factory import ConversationFactory, build_dialogue
 from agentrl.engines.base import Deployment, Engine
+from agentrl.engines.options import check_engine_options
 from agentrl.errors import ConfigError, HeldOutError
 from agentrl.learner.learner import Learner
 from agentrl.learner.policy import Policy, load_policy
@@ -123,7 +124,7 @@ def build_engine(
     refuse_text_engine(config.name)
     schedule = schedule or ScheduleConfig()
     factory: Any = registry.load("engines", config.name)
-    options = dict(config.options)
+    options = check_engine_options(config.name, factory, config.options)
     if getattr(factory, "takes_directory", False):
         options.setdefault("dtype", str(policy.base.dtype).removeprefix("torch."))
         if folder is not None:

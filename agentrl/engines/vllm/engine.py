@@ -25,7 +25,7 @@ from agentrl.engines.vllm.gate import Gate
 from agentrl.engines.vllm.lease import Lease
 from agentrl.engines.vllm.reference import read_reference
 from agentrl.engines.vllm.sampling import Interrupted, finish_reason, sample, score
-from agentrl.engines.vllm.servers import client_of, find_servers, to_stderr
+from agentrl.engines.vllm.servers import attach, client_of, find_servers, own, to_stderr
 from agentrl.engines.vllm.supervisor import Supervisor
 from agentrl.engines.vllm.transports import choose
 from agentrl.engines.vllm.transports.base import Staged, together
@@ -49,12 +49,14 @@ class VllmEngine:
 
     takes_directory: ClassVar[bool] = True
     """It is given the model's directory, as the learner's module is in another process."""
+    option_sources: ClassVar = (own, attach)
+    """What `server` of the constructor goes on to; see `agentrl.engines.options`."""
 
     def __init__(
         self,
         model: str | Path,
         *,
-        urls: Sequence[str] = (),
+        urls: str | Sequence[str] = (),
         max_batch: int = 128,
         version: int = 0,
         deployment: Deployment | None = None,

@@ -15,7 +15,7 @@ from agentrl.engines.vllm.command import ServerNeeds, ServerOptions
 from agentrl.engines.vllm.probe import ServerFacts, probe_server
 from agentrl.engines.vllm.process import Say, ServerProcess, free_port
 from agentrl.engines.vllm.reference import Reference
-from agentrl.errors import ConfigError, EngineFault, did_you_mean
+from agentrl.errors import ConfigError, EngineFault
 
 _ASK_AGAIN_SECONDS = 1.0
 
@@ -176,7 +176,7 @@ class Fleet:
 
 def find_servers(
     reference: Reference,
-    urls: Sequence[str],
+    urls: str | Sequence[str],
     *,
     max_batch: int,
     needs: ServerNeeds,
@@ -193,29 +193,25 @@ def find_servers(
             (`dtype`, `log`) are of no use to running servers.
 
     Raises:
-        ConfigError: There is no such option, or it is of the other kind.
+        ConfigError: An option is of the other kind.
     """
     ours, theirs = _options(own), _options(attach)
     for name in options:
-        if name not in ours | theirs:
-            hint = did_you_mean(name, ours | theirs)
-            raise ConfigError(
-                f"the vllm engine has no option {name!r}; {hint} (vLLM's own go into 'server')"
-            )
-        if urls and name not in theirs | {"dtype", "log"}:
+        if urls and name in ours - theirs - {"dtype", "log"}:
             raise ConfigError(
                 f"the engine option {name!r} is for a server that agentrl starts, but urls name "
                 "running ones; leave out one of them"
             )
-        if not urls and name not in ours:
+        if not urls and name in theirs - ours:
             raise ConfigError(f"the engine option {name!r} is for running servers; name their urls")
     if urls:
-        return attach(urls, reference, **{k: v for k, v in options.items() if k in theirs})
+        taken = {name: value for name, value in options.items() if name not in ours - theirs}
+        return attach(urls, reference, **taken)
     return own(reference, max_batch=max_batch, needs=needs, **options)
 
 
 def attach(
-    urls: Sequence[str],
+    urls: str | Sequence[str],
     reference: Reference,
     *,
     context_length: int | None = None,
@@ -270,7 +266,7 @@ def own(
     port: int | None = None,
     python: str | None = None,
     server: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, Any] | None = None,
     log: str | Path | None = None,
     say: Say | None = None,
 ) -> Fleet:

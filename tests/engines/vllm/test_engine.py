@@ -287,7 +287,6 @@ async def test_wrong_options_are_one_clear_line(make_peer, make_engine) -> None:
         ({"transport": "floder"}, "folder"),
         ({"transport": "nccl"}, "from GPU to GPU.*use folder"),
         ({"transport": "lora"}, "lora_rank is 0"),
-        ({"context_lenght": 5}, "context_length"),
         ({"port": 8000}, "'port' is for a server that agentrl starts"),
         ({"context_length": 500}, "context_length 500"),
         ({"served_name": "other"}, "served_name"),
