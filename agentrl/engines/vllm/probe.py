@@ -104,7 +104,15 @@ class _Probe:
         self._http.post("/resume")
         self._need_vocabulary(card.id)
         self._need_processed(card.id)
-        packs_head = self._is_tied and self._is_on_cpu()
+        settings = self._settings()
+        on_cpu = _told(settings, "device_config", "device") == "cpu"
+        if on_cpu and _told(settings, "scheduler_config", "enable_chunked_prefill"):
+            raise ConfigError(
+                f"the server at {self._url} runs on a CPU, and would die of a request with a seed "
+                "whose prompt it reads in several steps; start it with --no-enable-chunked-prefill "
+                f"--max-num-batched-tokens {card.max_model_len}"
+            )
+        packs_head = self._is_tied and on_cpu
         if packs_head:
             self._need_extension()
         return ServerFacts(card.id, card.max_model_len, self._version, packs_head)
@@ -173,12 +181,12 @@ class _Probe:
                 "samples from; start it with --logprobs-mode processed_logprobs"
             )
 
-    def _is_on_cpu(self) -> bool:
+    def _settings(self) -> Any:
+        """Return what the server was started with; None where it does not tell."""
         try:
-            told = msgspec.json.decode(self._http.get(_INFO).content)
-            return str(told["vllm_config"]["device_config"]["device"]) == "cpu"
+            return msgspec.json.decode(self._http.get(_INFO).content)["vllm_config"]
         except (msgspec.DecodeError, KeyError, TypeError):
-            return False
+            return None
 
     def _need_extension(self) -> None:
         body = {"method": "renew_head"}
@@ -194,3 +202,11 @@ class _Probe:
             model, [0], Sampling(max_tokens=1), allowed_token_ids=[only]
         )
         return self._http.post("/v1/completions", json=body)
+
+
+def _told(settings: Any, section: str, name: str) -> Any:
+    """Return one setting of a server; None where it does not tell."""
+    try:
+        return settings[section][name]
+    except (KeyError, TypeError):
+        return None

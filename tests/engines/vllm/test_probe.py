@@ -91,3 +91,23 @@ async def test_tied_embeddings_on_a_cpu_need_the_extension(
         assert "\n" not in str(caught.value)
     else:
         await probe(peer.url, is_tied)
+
+
+@pytest.mark.parametrize(("device", "is_refused"), [("cpu", True), ("cuda", False)])
+async def test_a_server_on_a_cpu_must_read_prompts_in_one_step(
+    make_peer, device: str, is_refused: bool
+) -> None:
+    def answer(path: str, body) -> bytes | None:
+        if not path.startswith("/server_info"):
+            return None
+        chunked = {"enable_chunked_prefill": True}
+        told = {"device_config": {"device": device}, "scheduler_config": chunked}
+        return closing(200, json.dumps({"vllm_config": told}).encode())
+
+    peer = await make_peer(fault=answer)
+    if not is_refused:
+        await probe(peer.url)
+        return
+    with pytest.raises(ConfigError, match="--no-enable-chunked-prefill") as caught:
+        await probe(peer.url)
+    assert "\n" not in str(caught.value)
