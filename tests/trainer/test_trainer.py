@@ -137,6 +137,16 @@ def test_damaged_checkpoints_are_named(config: Config, tmp_path: Path) -> None:
         Trainer(config, run, build_parts(config))
 
 
+@pytest.mark.parametrize("tasks", [3, 5])
+def test_a_run_is_not_resumed_with_updates_of_another_size(
+    tasks: int, tree: dict[str, Any], tmp_path: Path
+) -> None:
+    run = start(changed(tree, updates=1), tmp_path / "run")
+    other = changed(tree, rollout={"tasks": tasks})
+    with pytest.raises(ConfigError, match=rf"rollout.tasks is {tasks}, but .* begun with 4"):
+        Trainer(other, run, build_parts(other))
+
+
 def launch(path: Path, verb: str, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "agentrl", verb, *words]
     if verb == "train":
