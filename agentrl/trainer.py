@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 class Trainer:
-    """Trains one run; `fit` can be called again after an interruption."""
+    """Trains one run, once: after an interruption another trainer goes on from what it saved."""
 
     def __init__(
         self, config: Config, run: RunDirectory, parts: Parts, progress: Progress | None = None
