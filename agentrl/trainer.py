@@ -260,7 +260,10 @@ class Trainer:
         return is_due and self.held_out_figures.last != self.update
 
     async def _interruptible(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
-        """Return what a coroutine returns, or None when Ctrl-C stopped it."""
+        """Return what a coroutine returns, or None when Ctrl-C stopped it, also beforehand."""
+        if self.stopping:
+            coroutine.close()
+            return None
         self._playing = playing = asyncio.ensure_future(coroutine)
         try:
             return await playing
