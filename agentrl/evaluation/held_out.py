@@ -17,6 +17,7 @@ from agentrl.evaluation.evaluate import evaluate
 from agentrl.evaluation.panel import Panel
 from agentrl.evaluation.report import Report
 from agentrl.evaluation.target import policy_at
+from agentrl.monitor.metrics import Metrics
 
 
 class HeldOut:
@@ -60,6 +61,21 @@ class HeldOut:
 
     def _conditions(self, update: int) -> Conditions:
         return Conditions.of(self._config, policy_at(update))
+
+
+def held_out_figures(report: Report) -> Metrics:
+    """Return a line of `held_out.jsonl`: success with its 95% interval, score, turns, episodes."""
+    success = report.success
+    return {
+        "success": success.value,
+        "low": success.low,
+        "high": success.high,
+        "score": report.score.value,
+        "score_low": report.score.low,
+        "score_high": report.score.high,
+        "turns": report.turns,
+        "episodes": float(report.scored),
+    }
 
 
 def panel_of(conditions: Conditions, folder: Path, tasks: int) -> tuple[Panel, bool]:
