@@ -27,7 +27,7 @@ from agentrl.credit.records import credit_records, write_credit
 from agentrl.curriculum.plan import GroupPlan
 from agentrl.engines.base import Engine
 from agentrl.errors import AgentRLError, DriftError, EngineFault, EnvironmentFault
-from agentrl.evaluation.held_out import HeldOut, held_out_figures
+from agentrl.evaluation.held_out import HeldOut, forget_undone, held_out_figures
 from agentrl.learner.checkpoint import Checkpoint, load_latest, save_checkpoint
 from agentrl.learner.losses import kl_rewards, turn_sums
 from agentrl.learner.sources import measure
@@ -78,6 +78,7 @@ class Trainer:
         )
         if checkpoint is not None:
             self._restore(checkpoint)
+        forget_undone(run.evaluations, self.update)
         self.progress = progress or Progress(config.updates)
         self.metrics = MetricsFile(run.metrics_file, keep_through=self.update)
         self.held_out = HeldOut(config, run.evaluations) if config.evaluation.every else None
