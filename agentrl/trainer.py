@@ -49,7 +49,10 @@ T = TypeVar("T")
 
 
 class Trainer:
-    """Trains one run, once: after an interruption another trainer goes on from what it saved."""
+    """Trains one run, once: after an interruption another trainer goes on from what it saved.
+
+    It takes for granted that no other process trains the run; `train` sees to that.
+    """
 
     def __init__(
         self, config: Config, run: RunDirectory, parts: Parts, progress: Progress | None = None
@@ -350,16 +353,20 @@ class Trainer:
 def train(
     config: Config, run: RunDirectory, parts: Parts, progress: Progress | None = None
 ) -> bool:
-    """Train a run to its end; return False if it was interrupted (and can be resumed)."""
-    trainer = Trainer(config, run, parts, progress)
+    """Train a run to its end; return False if it was interrupted (and can be resumed).
 
-    async def main() -> bool:
+    Raises:
+        AgentRLError: Another process trains the run, or see `Trainer`.
+    """
+
+    async def main(trainer: Trainer) -> bool:
         try:
             return await trainer.fit()
         finally:
             await trainer.close()
 
-    return blocking.run(main())
+    with run.alone():
+        return blocking.run(main(Trainer(config, run, parts, progress)))
 
 
 def engine_figures(engine: Engine) -> Metrics:
