@@ -44,6 +44,9 @@ def run_quickstart(path: Path, overrides: Sequence[str]) -> dict[str, Any] | Non
     """Run the quickstart in `path` and return its summary; None when it was interrupted.
 
     A run that was interrupted goes on; a finished one is moved aside, never overwritten.
+
+    Raises:
+        AgentRLError: A wrong setting, or another process trains the run in `path`.
     """
     config = load_config(CONFIG, overrides)
     run = _open(path, config)
@@ -73,7 +76,8 @@ def _open(path: Path, config: Config) -> RunDirectory:
             _say("", f"going on with {path}")
             return run
         aside = next(p for n in range(1, 10_000) if not (p := Path(f"{path}-{n}")).exists())
-        path.rename(aside)
+        with RunDirectory(path).alone():  # not from under a process that trains it
+            path.rename(aside)
         _say("", f"the earlier run was moved to {aside}")
     return RunDirectory.create(path, config)
 

@@ -4,6 +4,7 @@ config.yaml         the resolved configuration
 versions.json       git revision, Python, platform and package versions
 metrics.jsonl       one line of figures per update
 held_out.jsonl      one line per held-out evaluation while training
+run.lock            which process trains it, or did last
 ledger.jsonl        what became of every episode
 drift.json          what the drift meter read in the update that it stopped
 learning-curve.png  both, drawn at the end where there were such evaluations
@@ -20,6 +21,7 @@ import json
 import platform
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,6 +77,17 @@ class RunDirectory:
     def config(self) -> Config:
         """Return the run's configuration."""
         return load_config(self.config_file)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep every other process from training this run while the block lasts.
+
+        Raises:
+            ConfigError: Another one trains it now.
+            DataError: The lock file cannot be written, or its file system has no locks.
+        """
+        from agentrl.storage.lock import alone
+
+        return alone(self.path / "run.lock", f"the run {self.path}")
 
     @property
     def config_file(self) -> Path:

@@ -27,8 +27,7 @@ from agentrl.credit.records import credit_records, write_credit
 from agentrl.curriculum.plan import GroupPlan
 from agentrl.engines.base import Engine
 from agentrl.errors import AgentRLError, DriftError, EngineFault, EnvironmentFault
-from agentrl.evaluation.held_out import HeldOut
-from agentrl.evaluation.report import Report
+from agentrl.evaluation.held_out import HeldOut, forget_undone, held_out_figures
 from agentrl.learner.checkpoint import Checkpoint, load_latest, save_checkpoint
 from agentrl.learner.losses import kl_rewards, turn_sums
 from agentrl.learner.sources import measure
@@ -50,7 +49,10 @@ T = TypeVar("T")
 
 
 class Trainer:
-    """Trains one run; `fit` can be called again after an interruption."""
+    """Trains one run, once: after an interruption another trainer goes on from what it saved.
+
+    It takes for granted that no other process trains the run; `train` sees to that.
+    """
 
     def __init__(
         self, config: Config, run: RunDirectory, parts: Parts, progress: Progress | None = None
@@ -79,6 +81,7 @@ class Trainer:
         )
         if checkpoint is not None:
             self._restore(checkpoint)
+        forget_undone(run.evaluations, self.update)
         self.progress = progress or Progress(config.updates)
         self.metrics = MetricsFile(run.metrics_file, keep_through=self.update)
         self.held_out = HeldOut(config, run.evaluations) if config.evaluation.every else None
@@ -102,10 +105,8 @@ class Trainer:
         await self._sync()
         await self._evaluate()
         while self.update < self.config.updates and not self.stopping:
-            figures = await self._one_update(self.update + 1)
-            if figures is None:
+            if not await self._one_update(self.update + 1):
                 break
-            self._report(figures)
             if self.update % self.config.checkpoint_every == 0:
                 self.save()
             await self._evaluate()
@@ -139,13 +140,16 @@ class Trainer:
         )
         self._saved = self.update
 
-    async def _one_update(self, number: int) -> Metrics | None:
-        """Take episodes, learn and sync; None when interrupted while waiting for episodes."""
-        seconds: dict[str, float] = {}
+    async def _one_update(self, number: int) -> bool:
+        """Take episodes, learn, sync and report; False if interrupted while waiting for episodes.
+
+        Once it is trained an update is reported whatever happens: a run goes on after it.
+        """
+        seconds = {"settling": 0.0, "sync": 0.0}  # reported also where it fails before them
         with _clock(seconds, "rollout"):
             collected = await self._interruptible(self.rollouts.take(number))
         if collected is None:
-            return None
+            return False
         with _clock(seconds, "signals"):
             paid = Batch.from_trajectories(collected.trajectories)
             signals = await measure(
@@ -161,14 +165,15 @@ class Trainer:
         self.ledger.trained(number, paid)
         self.rollouts.trained()
         self.update = number
-        with _clock(seconds, "settling"):
-            await self._interruptible(self.rollouts.settle())
-        with _clock(seconds, "sync"):
-            await self._sync()
-        return figures | {
-            "tokens_per_second": paid.num_tokens / sum(seconds.values()),
-            **{f"seconds_{phase}": value for phase, value in seconds.items()},
-        }
+        try:
+            with _clock(seconds, "settling"):
+                await self._interruptible(self.rollouts.settle())
+            with _clock(seconds, "sync"):
+                await self._sync()
+        finally:
+            figures["tokens_per_second"] = paid.num_tokens / sum(seconds.values())
+            self._report(figures | {f"seconds_{phase}": value for phase, value in seconds.items()})
+        return True
 
     def _broken(self, error: EngineFault | EnvironmentFault) -> AgentRLError:
         """Save what was learned before an engine or environment failed; say how to go on."""
@@ -260,7 +265,10 @@ class Trainer:
         return is_due and self.held_out_figures.last != self.update
 
     async def _interruptible(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
-        """Return what a coroutine returns, or None when Ctrl-C stopped it."""
+        """Return what a coroutine returns, or None when Ctrl-C stopped it, also beforehand."""
+        if self.stopping:
+            coroutine.close()
+            return None
         self._playing = playing = asyncio.ensure_future(coroutine)
         try:
             return await playing
@@ -345,37 +353,26 @@ class Trainer:
 def train(
     config: Config, run: RunDirectory, parts: Parts, progress: Progress | None = None
 ) -> bool:
-    """Train a run to its end; return False if it was interrupted (and can be resumed)."""
-    trainer = Trainer(config, run, parts, progress)
+    """Train a run to its end; return False if it was interrupted (and can be resumed).
 
-    async def main() -> bool:
+    Raises:
+        AgentRLError: Another process trains the run, or see `Trainer`.
+    """
+
+    async def main(trainer: Trainer) -> bool:
         try:
             return await trainer.fit()
         finally:
             await trainer.close()
 
-    return blocking.run(main())
+    with run.alone():
+        return blocking.run(main(Trainer(config, run, parts, progress)))
 
 
 def engine_figures(engine: Engine) -> Metrics:
     """Return what an engine tells of itself, such as how often its server was lost, if anything."""
     figures: Metrics = getattr(engine, "figures", dict)()
     return figures
-
-
-def held_out_figures(report: Report) -> Metrics:
-    """Return a line of `held_out.jsonl`: success with its 95% interval, score, turns, episodes."""
-    success = report.success
-    return {
-        "success": success.value,
-        "low": success.low,
-        "high": success.high,
-        "score": report.score.value,
-        "score_low": report.score.low,
-        "score_high": report.score.high,
-        "turns": report.turns,
-        "episodes": float(report.scored),
-    }
 
 
 def default_run_directory(config: Config) -> Path:
@@ -388,5 +385,7 @@ def default_run_directory(config: Config) -> Path:
 @contextlib.contextmanager
 def _clock(seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.monotonic()
-    yield
-    seconds[phase] = seconds.get(phase, 0.0) + time.monotonic() - started
+    try:
+        yield
+    finally:
+        seconds[phase] = seconds.get(phase, 0.0) + time.monotonic() - started

@@ -99,7 +99,33 @@ def test_a_missing_update_is_told(tmp_path: Path) -> None:
     ledger = Ledger(path, update=0)
     train(ledger, 2, "a/0")
     ledger.close()
-    assert "without a gap" in balance(path).problems[0]
+    assert any("without a gap" in problem for problem in balance(path).problems)
+
+
+@pytest.mark.parametrize(
+    ("start", "updates", "problem"),
+    [
+        (0, (1, 1), "update 1 was trained where 2 was due"),
+        (0, (2, 1), "update 2 was trained where 1 was due"),
+        (1, (1, 2), "by a process that went on from update 1"),
+    ],
+)
+def test_updates_out_of_turn_are_told(
+    start: int, updates: tuple[int, ...], problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path, update=0)
+    for update in range(1, start + 1):
+        train(ledger, update, f"before/{update}")
+    if start:
+        ledger.close()
+        ledger = Ledger(path, update=start)
+    for place, update in enumerate(updates):
+        train(ledger, update, f"a/{place}")
+    ledger.close()
+    found = balance(path)
+    assert not found.is_even
+    assert any(problem in said for said in found.problems)
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

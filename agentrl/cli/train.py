@@ -55,7 +55,10 @@ def resume(
     from agentrl.run import RunDirectory
 
     directory = RunDirectory.open(run)
-    return _fit(directory, build_parts(directory.config(), run), as_json)
+    with directory.alone():
+        # Refused here, before a second model is loaded or a second server started beside it.
+        config = directory.config()
+    return _fit(directory, build_parts(config, run), as_json)
 
 
 def _fit(directory: RunDirectory, parts: Parts, as_json: bool) -> int:

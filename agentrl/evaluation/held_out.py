@@ -6,6 +6,7 @@ plays again what the other has played.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from agentrl import registry
@@ -17,6 +18,10 @@ from agentrl.evaluation.evaluate import evaluate
 from agentrl.evaluation.panel import Panel
 from agentrl.evaluation.report import Report
 from agentrl.evaluation.target import policy_at
+from agentrl.monitor.metrics import Metrics
+
+_OF_AN_UPDATE = re.compile(r"-step-(\d+)-[0-9a-f]+\.jsonl$")
+"""The name of the results of a run's policy, see `Conditions.results_file` and `policy_at`."""
 
 
 class HeldOut:
@@ -60,6 +65,34 @@ class HeldOut:
 
     def _conditions(self, update: int) -> Conditions:
         return Conditions.of(self._config, policy_at(update))
+
+
+def forget_undone(folder: Path, update: int) -> None:
+    """Delete the results of policies after `update`: others will bear their names.
+
+    Args:
+        folder: A run's evaluations.
+        update: The update that the run goes on from.
+    """
+    for path in folder.glob("*.jsonl"):
+        found = _OF_AN_UPDATE.search(path.name)
+        if found and int(found[1]) > update:
+            path.unlink()
+
+
+def held_out_figures(report: Report) -> Metrics:
+    """Return a line of `held_out.jsonl`: success with its 95% interval, score, turns, episodes."""
+    success = report.success
+    return {
+        "success": success.value,
+        "low": success.low,
+        "high": success.high,
+        "score": report.score.value,
+        "score_low": report.score.low,
+        "score_high": report.score.high,
+        "turns": report.turns,
+        "episodes": float(report.scored),
+    }
 
 
 def panel_of(conditions: Conditions, folder: Path, tasks: int) -> tuple[Panel, bool]:

@@ -6,7 +6,6 @@ call, so that a stopped evaluation loses no attempt that it finished and goes on
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from agentrl.errors import ConfigError, DataError
 from agentrl.evaluation.conditions import Conditions
 from agentrl.rollout.stats import COLLECTORS, PROMPT_TOKENS, SAMPLED_TOKENS
 from agentrl.storage.atomic import append_whole
+from agentrl.storage.lock import try_lock
 from agentrl.trajectory import Outcome, Trajectory
 
 SYNC_SECONDS = 0.5
@@ -126,7 +126,7 @@ class ResultsFile:
         Raises:
             ConfigError: The file was made under other conditions, or another evaluation is
                 writing to it.
-            DataError: It is damaged or cannot be written.
+            DataError: It is damaged, or cannot be written or locked.
         """
         self.path = path
         self.results = Results(conditions, [])
@@ -136,7 +136,8 @@ class ResultsFile:
         except OSError as error:
             raise DataError(f"cannot write {path}: {error.strerror}") from None
         try:
-            self._lock()
+            if not try_lock(self._file):
+                raise ConfigError(f"another evaluation is writing to {path}; wait for it")
             self._go_on(conditions)
         except BaseException:
             self._file.close()
@@ -177,14 +178,6 @@ class ResultsFile:
     ) -> None:
         """Close the file."""
         self.close()
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(
-                f"another evaluation is writing to {self.path}; wait for it"
-            ) from None
 
     def _go_on(self, conditions: Conditions) -> None:
         if b"\n" not in self.path.read_bytes():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrl.errors import DataError
+from agentrl.storage.atomic import replacing
 
 Metrics = dict[str, float]
 
@@ -22,9 +23,15 @@ class MetricsFile:
     last: int | None
 
     def __init__(self, path: Path, *, keep_through: int) -> None:
-        """Open the file and drop lines of updates after `keep_through`: they will come again."""
+        """Open the file and drop lines of updates after `keep_through`: they will come again.
+
+        Raises:
+            DataError: A line before the last is damaged, or the file cannot be written.
+        """
         kept = [row for row in read_metrics(path) if row["update"] <= keep_through]
-        path.write_text("".join(_line(row) for row in kept))
+        # A kill amid this leaves the file as it was.
+        with replacing(path) as unfinished:
+            unfinished.write_text("".join(_line(row) for row in kept))
         self.last = kept[-1]["update"] if kept else None
         self._file = path.open("a")
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentrl.errors import ConfigError
 from agentrl.rollout.collector import Collector, gathered
 from agentrl.rollout.requests import Collected, GroupRequest, Journal
 from agentrl.rollout.run import Run
@@ -75,6 +76,7 @@ class Rollouts:
         Raises:
             EnvironmentFault: Every episode was lost.
             ConfigError: No episode's first prompt fits the context.
+            RuntimeError: The plan has no groups left for this update.
         """
         self._next_update = update
         self._begin()
@@ -108,10 +110,21 @@ class Rollouts:
     def state_dict(self) -> dict[str, Any]:
         """Return what to go on from: groups that no update has trained on begin again."""
         waiting = [*self._again, *self._taken, *(group.place for group in self._open.values())]
-        return {"next": self._place, "again": sorted(waiting)}
+        return {"next": self._place, "again": sorted(waiting), "tasks": self._tasks}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state.
+
+        Raises:
+            ConfigError: It numbers the groups of updates of another size.
+        """
+        before = int(state["tasks"])
+        if before != self._tasks:
+            # The same places would get other names, some of them of groups trained on already.
+            raise ConfigError(
+                f"rollout.tasks is {self._tasks}, but this run was begun with {before}, by which "
+                f"its groups are numbered; set rollout.tasks to {before} again, or start a new run"
+            )
         self._place = int(state["next"])
         self._again = [int(place) for place in state["again"]]
 
@@ -166,6 +179,12 @@ class Rollouts:
         """Wait until a group has ended; raise what ended the collection."""
         if self._pump is not None and self._pump.done():
             self._pump.result()
+        if not any(group.waiting for group in self._open.values()):
+            raise RuntimeError(
+                f"no episode is in flight and none can begin, but update {self._next_update} waits "
+                f"for {self._tasks} groups: {len(self._open)} have ended, and the run plans "
+                f"{self._total} in all, {self._place} of which have begun"
+            )
         self._news.clear()
         await self._news.wait()
         if self._pump is not None and self._pump.done():

@@ -99,7 +99,8 @@ class Balance:
     """What became of them: `trained` in an update that counts, `undone` with an update that does
     not, `lost` to infrastructure, `dropped` untrained when the process ended, or `in flight`."""
     problems: list[str] = field(default_factory=list)
-    """What must not be: an episode trained on twice, without having ended, or with other tokens."""
+    """What must not be: an episode trained on twice, without having ended, or with other tokens;
+    an update trained twice or out of turn."""
 
     @property
     def is_even(self) -> bool:
@@ -115,7 +116,8 @@ class _Process:
     attempts: Counter[str] = field(default_factory=Counter)
     digests: dict[str, str | None] = field(default_factory=dict)
     """Of ended episodes; None: lost."""
-    updates: dict[int, dict[str, str]] = field(default_factory=dict)
+    updates: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    """As written, so that one trained twice shows."""
     is_closed: bool = False
 
 
@@ -149,7 +151,12 @@ def _settle(process: _Process, later: int | None, trained: dict[str, int], found
     found.begun += len(process.attempts)
     found.repeated += process.attempts.total() - len(process.attempts)
     fates: dict[str, str] = {}
-    for update, episodes in process.updates.items():
+    for due, (update, episodes) in enumerate(process.updates, process.start + 1):
+        if update != due:
+            found.problems.append(
+                f"update {update} was trained where {due} was due, by a process that went on from "
+                f"update {process.start}"
+            )
         counts = later is None or update <= later
         found.updates += counts
         for episode, digest in episodes.items():
@@ -207,7 +214,7 @@ def _enter(process: _Process, row: dict[str, Any]) -> None:
         is_lost = row["outcome"] in _LOST
         process.digests[row["episode"]] = None if is_lost else row["digest"]
     elif event == "trained":
-        process.updates[int(row["update"])] = row["episodes"]
+        process.updates.append((int(row["update"]), row["episodes"]))
     elif event == "closed":
         process.is_closed = True
 

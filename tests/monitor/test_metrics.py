@@ -18,6 +18,17 @@ def test_a_resumed_run_writes_the_dropped_updates_again(tmp_path: Path) -> None:
     assert read_metrics(path) == [{"update": 1, "loss": 0.5}, {"update": 2, "loss": 1.0}]
 
 
+def test_dropping_updates_never_shortens_the_file_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"update": 1}\n{"update": 2}\n')
+    with path.open() as before:
+        MetricsFile(path, keep_through=1).close()
+        # What a kill amid the rewriting would have left: the file that was there.
+        assert before.read() == '{"update": 1}\n{"update": 2}\n'
+    assert path.read_text() == '{"update": 1}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_figures_that_do_not_exist_are_null(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     file = MetricsFile(path, keep_through=0)

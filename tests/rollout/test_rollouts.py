@@ -7,7 +7,7 @@ import pytest
 from rollout_doubles import ByteDialogue, Ladder, ScriptEngine, climb
 
 from agentrl.config import RolloutConfig
-from agentrl.errors import EnvironmentFault
+from agentrl.errors import ConfigError, EnvironmentFault
 from agentrl.rollout.collector import Collector, GroupRequest
 from agentrl.rollout.rollouts import Rollouts
 from agentrl.rollout.schedule import Schedule
@@ -110,6 +110,25 @@ async def test_groups_nobody_has_trained_on_begin_again():
     await again.close()
     assert sorted({*rest, *done}) == [plan(place).group for place in range(UPDATES * TASKS)]
     assert done.isdisjoint(rest)
+
+
+@pytest.mark.parametrize("before", [TASKS - 1, TASKS + 1])
+def test_groups_numbered_for_updates_of_another_size_are_refused(before):
+    it = rollouts(ScriptEngine(climb), SYNC, version=1)
+    state = {**it.state_dict(), "tasks": before}
+    with pytest.raises(ConfigError, match=rf"rollout.tasks is {TASKS}.*set .* to {before} again"):
+        it.load_state_dict(state)
+    it.load_state_dict(it.state_dict())
+
+
+async def test_waiting_for_groups_that_cannot_come_is_an_error():
+    it = rollouts(ScriptEngine(climb), SYNC)
+    # As if more groups had been played than the run has updates for.
+    it.load_state_dict({**it.state_dict(), "next": UPDATES * TASKS - 1})
+    async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match=r"update 1 waits for 2 groups: [01] have ended"):
+            await it.take(1)
+    await it.close()
 
 
 async def test_figures_are_those_since_the_last_update():

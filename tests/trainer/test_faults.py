@@ -66,3 +66,24 @@ def test_what_was_learned_is_saved_before_an_engine_fails_for_good(
     monkeypatch.undo()
     assert train(config, run, build_parts(config))
     assert [row["update"] for row in read_metrics(run.metrics_file)] == [1, 2, 3, 4]
+
+
+def test_an_update_after_which_the_engine_fails_is_reported(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = build_config({**tree, "checkpoint_every": 100}, "test")
+    parts = build_parts(config)
+    load_weights = parts.engine.load_weights
+
+    async def dies_taking_the_second(version: int, weights: Any) -> None:
+        if version == 2:
+            raise EngineFault("the server did not come back")
+        await load_weights(version, weights)
+
+    monkeypatch.setattr(parts.engine, "load_weights", dies_taking_the_second)
+    run = RunDirectory.create(tmp_path / "run", config)
+    with pytest.raises(EngineFault, match="2 updates are saved"):
+        train(config, run, parts)
+    assert "seconds_sync" in read_metrics(run.metrics_file)[-1]
+    assert train(config, run, build_parts(config))
+    assert [row["update"] for row in read_metrics(run.metrics_file)] == [1, 2, 3, 4]

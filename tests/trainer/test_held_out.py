@@ -100,6 +100,33 @@ def test_a_run_stopped_while_measuring_goes_on_there(
     assert points(run) == points(whole)
 
 
+def test_results_of_an_undone_update_are_not_those_of_the_next_policy_of_that_number(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = build_config({**tree, "checkpoint_every": 100}, "test")
+    run = RunDirectory.create(tmp_path / "run", config)
+    parts = build_parts(config)
+    update = parts.learner.update
+
+    def dies_in_the_fourth(*arguments: Any, **named: Any) -> Any:
+        if named["version"] == 3:
+            raise RuntimeError("as good as killed: nothing is saved")
+        return update(*arguments, **named)
+
+    monkeypatch.setattr(parts.learner, "update", dies_in_the_fourth)
+    with pytest.raises(RuntimeError, match="as good as killed"):
+        train(config, run, parts)
+    (undone,) = run.evaluations.glob("*step-000003*")
+    # All lost: had they stayed, every game would count as played by the next policy.
+    lines = undone.read_text().replace('"outcome":"success"', '"outcome":"failure"')
+    undone.write_text(lines)
+    assert train(config, run, build_parts(config))
+    whole = start(tree, tmp_path / "whole")
+    assert points(whole)[1]["success"] > 0
+    assert points(run) == points(whole)
+    assert len(list(run.evaluations.glob("*-base-*"))) == 1
+
+
 def test_a_wrong_split_is_known_before_the_first_update(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:

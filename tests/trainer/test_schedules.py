@@ -18,7 +18,9 @@ from agentrl import storage
 from agentrl.batch import Batch
 from agentrl.cli import main
 from agentrl.config import build_config
+from agentrl.engines.base import Completion, Request
 from agentrl.errors import ConfigError
+from agentrl.learner.checkpoint import list_checkpoints
 from agentrl.monitor.metrics import read_metrics
 from agentrl.parts import build_parts
 from agentrl.run import RunDirectory
@@ -143,6 +145,43 @@ def test_an_interruption_right_after_an_update_does_not_undo_it(
     found = balance(directory.ledger_file)
     assert found.is_even, found.problems
     assert found.fates["trained"] == 6 * 16
+
+
+def test_an_interruption_while_learning_does_not_wait_for_episodes_in_flight(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = build_config(scheduled(tree, "one_step_off"), "test")
+    directory = RunDirectory.create(tmp_path / "run", config)
+
+    async def stop_at_one() -> bool:
+        trainer = Trainer(config, directory, build_parts(config))
+        loop = asyncio.get_running_loop()
+        generate, learn = trainer.parts.engine.generate, trainer._learn
+
+        async def stuck_from_the_second(request: Request) -> Completion:
+            if not request.session.startswith("000001/"):
+                await asyncio.sleep(3600)
+            return await generate(request)
+
+        def interrupted(*arguments: Any) -> Any:
+            loop.call_soon_threadsafe(trainer._interrupt)
+            return learn(*arguments)
+
+        monkeypatch.setattr(trainer.parts.engine, "generate", stuck_from_the_second)
+        monkeypatch.setattr(trainer, "_learn", interrupted)
+        fit = asyncio.create_task(trainer.fit())
+        try:
+            # Cancelling, as asyncio.timeout does, would end the very wait that must not be there.
+            await asyncio.wait({fit}, timeout=20)
+            assert fit.done()
+            return await fit
+        finally:
+            fit.cancel()
+            await trainer.close()
+
+    assert asyncio.run(stop_at_one()) is False
+    assert [path.name for path in list_checkpoints(directory.checkpoints)] == ["step-000001"]
+    assert [row["update"] for row in read_metrics(directory.metrics_file)] == [1]
 
 
 def test_a_killed_run_ends_with_a_ledger_that_adds_up(

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
-from agentrl import storage
-from agentrl.config import Config, build_config
+from agentrl import quickstart, storage
+from agentrl.cli import main
+from agentrl.config import Config, build_config, load_config
 from agentrl.errors import CheckpointError, ConfigError, HeldOutError, RegistryError
 from agentrl.learner.checkpoint import list_checkpoints
 from agentrl.monitor.metrics import read_metrics
 from agentrl.parts import build_parts
 from agentrl.run import RunDirectory
+from agentrl.storage.ledger import balance
 from agentrl.trainer import Trainer, train
 
 CLOCKED = ("seconds", "per_second", "lag")
@@ -137,6 +139,16 @@ def test_damaged_checkpoints_are_named(config: Config, tmp_path: Path) -> None:
         Trainer(config, run, build_parts(config))
 
 
+@pytest.mark.parametrize("tasks", [3, 5])
+def test_a_run_is_not_resumed_with_updates_of_another_size(
+    tasks: int, tree: dict[str, Any], tmp_path: Path
+) -> None:
+    run = start(changed(tree, updates=1), tmp_path / "run")
+    other = changed(tree, rollout={"tasks": tasks})
+    with pytest.raises(ConfigError, match=rf"rollout.tasks is {tasks}, but .* begun with 4"):
+        Trainer(other, run, build_parts(other))
+
+
 def launch(path: Path, verb: str, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "agentrl", verb, *words]
     if verb == "train":
@@ -174,6 +186,62 @@ def test_killed_at_any_moment_a_run_goes_on_exactly(tree: dict[str, Any], tmp_pa
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert figures(RunDirectory.open(broken)) == figures(RunDirectory.open(whole))
+
+
+def test_a_run_in_use_is_refused_untouched(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start(config.model_copy(update={"updates": 1}), tmp_path / "run")
+    run.config_file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    with run.alone():
+        before = contents(run.path)
+        assert main(["resume", str(run.path)]) == 2
+        with pytest.raises(ConfigError, match="is in use by process"):
+            train(config, run, build_parts(config))
+        assert contents(run.path) == before
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"error: the run {run.path} is in use by process {os.getpid()} on ")
+    assert said.endswith("; wait until it has ended, or end it")
+    assert main(["resume", str(run.path)]) == 0
+    assert [row["update"] for row in figures(run)] == [1, 2, 3, 4]
+
+
+def test_the_quickstart_does_not_move_a_run_in_use(config: Config, tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", config)
+    other = load_config(quickstart.CONFIG)
+    with run.alone(), pytest.raises(ConfigError, match="is in use by process"):
+        quickstart._open(run.path, other)
+    assert run.config() == config
+    quickstart._open(run.path, other)
+    assert run.config() == other
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_not_resumed_while_it_is_trained(tree: dict[str, Any], tmp_path: Path) -> None:
+    config = changed(tree, updates=100_000, checkpoint_every=1)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    path = tmp_path / "run"
+    first = launch(path, "train", str(tmp_path / "config.yaml"))
+    try:
+        wait_for_updates(path, 2)
+        second = launch(path, "resume", str(path))
+        try:
+            _, errors = second.communicate(timeout=60)
+        finally:
+            second.kill()
+        assert second.returncode == 2
+        assert f"is in use by process {first.pid} on " in errors
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=60)
+    finally:
+        first.kill()
+    assert first.returncode == 130
+    assert balance(path / "ledger.jsonl").is_even
+    done = [row["update"] for row in read_metrics(path / "metrics.jsonl")]
+    assert done == list(range(1, len(done) + 1))
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tree: dict[str, Any], tmp_path: Path) -> None:
