@@ -77,6 +77,7 @@ def train(run: str | Path | None = None, **settings: Any) -> Run:
 
     config = build_config(settings, source="agentrl.train")
     path = Path(run) if run is not None else default_run_directory(config)
+    RunDirectory.refuse_taken(path)
     parts = build_parts(config, path)
     directory = RunDirectory.create(path, config)
     if not fit(config, directory, parts):

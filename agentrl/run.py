@@ -40,18 +40,27 @@ class RunDirectory:
     path: Path
 
     @classmethod
+    def refuse_taken(cls, path: Path) -> None:
+        """Refuse a directory that holds a run, before anything is built or started in it.
+
+        Raises:
+            ConfigError: A run is there already.
+        """
+        if cls(path).config_file.exists():
+            raise ConfigError(
+                f"{path} already holds a run; go on with `agentrl resume {path}` "
+                "or name another directory with --run"
+            )
+
+    @classmethod
     def create(cls, path: Path, config: Config) -> RunDirectory:
         """Make the directory and write down configuration and versions.
 
         Raises:
             ConfigError: A run is there already, or the directory cannot be made.
         """
+        cls.refuse_taken(path)
         run = cls(path)
-        if run.config_file.exists():
-            raise ConfigError(
-                f"{path} already holds a run; go on with `agentrl resume {path}` "
-                "or name another directory with --run"
-            )
         try:
             for folder in (run.checkpoints, run.trajectories, run.credit, run.evaluations):
                 folder.mkdir(parents=True, exist_ok=True)

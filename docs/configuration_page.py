@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -33,8 +34,8 @@ $ agentrl train env=vault.py:Vault credit=[grpo] env.options.max_turns=12
 
 - An override is `section.key=value`; the value is YAML, so `[a, b]`, `{a: 1}`, `null` and `true`
   mean what they mean in a file.
-- `env=NAME`, `policy=MODEL` and `engine=NAME` are short for `env.name`, `policy.model` and
-  `engine.name`, in files too.
+- `env=NAME`, `policy=MODEL`, `engine=NAME` and `schedule=KIND` are short for `env.name`,
+  `policy.model`, `engine.name` and `schedule.kind`, in files too.
 - An unknown key is an error that names the nearest known one; so is a key written twice.
 - What is not set has the default below.
 
@@ -110,9 +111,9 @@ def _type(kind: Any) -> str:
         return f"list of {_type(arguments[0])}" if Ellipsis in arguments else "two numbers"
     if origin is dict:
         return "mapping"
-    if type(None) in arguments:
-        rest = " or ".join(_type(argument) for argument in arguments if argument is not type(None))
-        return f"{rest} or `null`"
+    if origin in (Union, UnionType):
+        named = [_type(argument) for argument in arguments if argument is not type(None)]
+        return " or ".join(named + ["`null`"] * (type(None) in arguments))
     if isinstance(kind, type) and issubclass(kind, Section):
         path = _sections()[kind]
         return f"as [`{path}`](#{path.replace('.', '')})"

@@ -41,6 +41,21 @@ def test_every_setting_is_described() -> None:
     assert [row for row in rows if row.endswith("|  |")] == []
 
 
+def test_the_configuration_page_speaks_no_python() -> None:
+    page = (DOCS / "configuration.md").read_text()
+    assert "`restrict` | `true` \\| `false` or `number` |" in page
+    assert "typing." not in page
+
+
+def test_every_short_form_is_told() -> None:
+    from agentrl.config.files import _SHORT
+
+    page = (DOCS / "configuration.md").read_text()
+    for section, key in _SHORT.items():
+        assert f"`{section}=" in page
+        assert f"`{section}.{key}`" in page
+
+
 def test_the_example_environment_is_sound(environment_page: str, tmp_path: Path) -> None:
     source = re.search(r"```python\n# vault.py\n(.*?)```", environment_page, re.S)
     assert source is not None

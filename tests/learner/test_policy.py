@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,29 @@ def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     message = refusal("no-such-organisation-of-ours/no-such-model")
     assert "Hugging Face Hub" in message
     assert "set policy.model to the directory" in message
+
+
+def test_the_hubs_retries_are_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import huggingface_hub.constants
+
+    # The endpoint is cut off: nothing listens there, and the pauses between retries are none.
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    told: list[str] = []
+    listener = logging.Handler(logging.WARNING)
+    listener.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.addHandler(listener)
+    try:
+        assert "Hugging Face Hub" in refusal("no-such-organisation-of-ours/no-such-model")
+    finally:
+        hub.removeHandler(listener)
+    assert told == []
+    assert hub.level == level
 
 
 @pytest.mark.parametrize(

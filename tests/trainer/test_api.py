@@ -20,6 +20,12 @@ def test_train_and_evaluate_from_python(tree: dict[str, Any], tmp_path: Path) ->
     assert after.conditions.split == "test"
 
 
+def test_a_run_that_is_there_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("{}")
+    with pytest.raises(ConfigError, match="already holds a run"):
+        agentrl.train(run=tmp_path, policy="./no/such/model")
+
+
 def test_wrong_words_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'updates'"):
         agentrl.train(run=tmp_path / "run", update=3)

@@ -65,6 +65,24 @@ def test_wrong_settings(
     assert not run.exists()
 
 
+def test_a_directory_that_holds_a_run_is_refused_before_anything_is_built(
+    config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    starter, told = tmp_path / "python", tmp_path / "started"
+    starter.write_text(f"#!/bin/sh\necho started | tee {told}\n")
+    starter.chmod(0o755)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("{}")
+    (run / "vllm.log").write_text("of the run that is here\n")
+    server = ["engine=vllm", f"engine.options.python={starter}", "policy=tiny"]
+    line = refused(capsys, "train", str(config_file), *server, "--run", str(run))
+    assert "already holds a run" in line
+    assert f"agentrl resume {run}" in line
+    assert not told.exists()
+    assert (run / "vllm.log").read_text() == "of the run that is here\n"
+
+
 def test_no_such_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean 'quickstart'" in refused(capsys, "train", "quikstart")
 
