@@ -10,7 +10,7 @@ prints it and exits with code 2; anything that is not an `AgentRLError` is a bug
     ├── TaskError          an unknown task, split or a damaged task file
     ├── HeldOutError       an attempt to train on a held-out split
     ├── ModelError         a model directory, tokenizer or chat template
-    │   └── MissingModel       a model that is neither here nor to be had from the Hub
+    │   └── MissingModelError  a model that is neither here nor to be had from the Hub
     ├── CheckpointError    a missing, damaged or foreign checkpoint
     ├── DataError          a damaged or foreign trajectory file
     ├── DriftError         engine and learner disagree too much to learn from what was sampled
@@ -58,7 +58,7 @@ class ModelError(AgentRLError):
     """A model directory, its tokenizer or its chat template cannot be used."""
 
 
-class MissingModel(ModelError):
+class MissingModelError(ModelError):
     """A model is neither in a directory nor to be had from the Hugging Face Hub."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentrl.cli.output import print_json, print_table
-from agentrl.errors import ConfigError, MissingModel
+from agentrl.errors import ConfigError, MissingModelError
 from agentrl.options import read_options
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def _hint_at_endpoints(model: str | None) -> Iterator[None]:
     """Say how a model at an endpoint is named, where a name stands for nothing here."""
     try:
         yield
-    except MissingModel as error:
+    except MissingModelError as error:
         if model is None or model.startswith(("/", ".", "~")):
             raise
-        raise MissingModel(
+        raise MissingModelError(
             f"{error}; a model behind an endpoint needs engine=openai or OPENAI_BASE_URL"
         ) from None
 

@@ -19,7 +19,7 @@ import torch
 
 from agentrl.config import PolicyConfig
 from agentrl.engines.base import Adapters
-from agentrl.errors import MissingExtraError, MissingModel, ModelError, one_line
+from agentrl.errors import MissingExtraError, MissingModelError, ModelError, one_line
 from agentrl.learner.device import resolve_device
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -153,7 +153,7 @@ def resolve_model(name: str) -> Path | str:
     """Return the directory that a model name stands for, or the name if it can be on the Hub.
 
     Raises:
-        MissingModel: The name is a path, and nothing is there.
+        MissingModelError: The name is a path, and nothing is there.
         ModelError: A file is there, or a shipped model is missing.
     """
     path = ASSETS / name if name in SHIPPED else Path(name).expanduser()
@@ -167,7 +167,7 @@ def resolve_model(name: str) -> Path | str:
     if path.exists():
         raise ModelError(f"{name} is a file; policy.model takes the directory that holds it")
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise MissingModel(
+        raise MissingModelError(
             f"there is no model directory {name}; policy.model takes 'tiny', a directory with "
             "config.json, model.safetensors and tokenizer.json, or a Hugging Face name (without a "
             "hub: python -m agentrl.learner.smollm2)"
@@ -184,7 +184,7 @@ def load_policy(config: PolicyConfig, *, seed: int = 0) -> Policy:
 
     Raises:
         ConfigError: The device is not there.
-        MissingModel: The directory is missing, or the Hub does not give the model.
+        MissingModelError: The directory is missing, or the Hub does not give the model.
         ModelError: The directory is damaged.
         MissingExtraError: LoRA is asked for and peft is not installed.
     """
@@ -305,7 +305,7 @@ def _refusal(what: str, source: Path | str, error: Exception) -> ModelError:
         return ModelError(
             f"cannot load the {what} in {source}: {reason}; copy or download the model again"
         )
-    return MissingModel(
+    return MissingModelError(
         f"cannot load the {what} {source!r} from the Hugging Face Hub: {reason}; check the name "
         "and the connection, or download it elsewhere and set policy.model to the directory"
     )

@@ -191,8 +191,8 @@ class VllmEngine:
 
         Raises:
             ModelError: The weights do not belong to this model.
-            ConfigError: They cannot be handed over.
-            EngineFault: A server could not take them, or the engine is closed.
+            EngineFault: They cannot be written, a server could not take them, or the engine is
+                closed.
         """
         self._gate.check_open()
         async with self._loading:

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentrl.engines.base import Adapters
 from agentrl.engines.vllm.reference import Reference, Shapes, read_shapes
-from agentrl.errors import ConfigError, ModelError, did_you_mean
+from agentrl.errors import EngineFault, ModelError, did_you_mean
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -45,7 +45,7 @@ class WeightFolder:
 
         Raises:
             ModelError: They are not the served model's.
-            ConfigError: They do not fit where they are to be written.
+            EngineFault: They cannot be written there, or do not fit.
         """
         return self._write(version, self.stored(weights), "model.safetensors")
 
@@ -53,7 +53,7 @@ class WeightFolder:
         """Return a new directory with these adapters, in the layout of peft.
 
         Raises:
-            ConfigError: They do not fit where they are to be written.
+            EngineFault: They cannot be written there, or do not fit.
         """
         import torch
 
@@ -76,7 +76,7 @@ class WeightFolder:
             _save(tensors, folder / name)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise ConfigError(
+            raise EngineFault(
                 f"cannot write weights for the server to {folder}: {error}; name another place "
                 "with the engine option weights_folder"
             ) from None
@@ -149,7 +149,7 @@ class WeightFolder:
                 _sweep(parent)
                 made = tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=parent)
             except OSError as error:
-                raise ConfigError(
+                raise EngineFault(
                     f"cannot make a directory for weights in {parent}: {error}; name another "
                     "place with the engine option weights_folder"
                 ) from None

@@ -37,7 +37,7 @@ class Transport(Protocol):
 
         Raises:
             ModelError: They are not the served model's.
-            ConfigError: They cannot be written.
+            EngineFault: They cannot be written.
         """
         ...
 
