@@ -200,6 +200,7 @@ class Trainer:
             self.parts.learner.release_memory()
         await self.parts.sync(self.update)
         if self.config.schedule.share_device:
+            self.parts.learner.release_memory()
             await self.parts.engine.resume()
         self.rollouts.advance(self.update)
 

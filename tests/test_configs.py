@@ -9,6 +9,8 @@ import pytest
 from agentrl import credit
 from agentrl.config import Config, load_config
 from agentrl.credit.compatibility import check_run
+from agentrl.engines.base import Deployment
+from agentrl.engines.vllm.placement import server_gpus
 from agentrl.learner.options import check_options
 from agentrl.learner.schedule import check_schedule
 from agentrl.registry import make
@@ -38,16 +40,21 @@ def test_half_precision_is_kept_for_frozen_weights(config: Config) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("qwen-*.yaml")), ids=lambda file: file.name)
-def test_learner_and_server_share_a_gpu_only_in_turns(file: Path) -> None:
+def test_learner_and_server_share_a_gpu_only_in_turns(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = load_config(file)
-    assert config.policy.device.startswith("cuda")
-    options = config.engine.options
-    seen = options.get("environment", {}).get("CUDA_VISIBLE_DEVICES")
-    assert config.schedule.share_device is (seen is None)
-    if seen is not None:
-        servers = seen.split(",")
-        assert config.policy.device.removeprefix("cuda:") not in servers
-        assert len(servers) == options["server"].get("tensor_parallel_size", 1)
+    device, shares = config.policy.device, config.schedule.share_device
+    server = config.engine.options["server"]
+    needed = server.get("tensor_parallel_size", 1)
+    # As many GPUs as the recipe speaks of.
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: needed + (not shares))
+    gpus = server_gpus(Deployment(learner_device=device, shares_device=shares))
+    assert gpus is not None
+    assert len(gpus.split(",")) == needed
+    assert ("0" in gpus.split(",")) is shares  # where the learner is
+    assert server["gpu_memory_utilization"] < (0.7 if shares else 0.95)
 
 
 def test_generated_games_exist(config: Config) -> None:

@@ -59,7 +59,12 @@ class Sibling:
             # Steps as small as these would be rounded away in half precision.
             self._model.float()
         self._trained = [*self.parameters().values(), *head]
-        self.optimiser = torch.optim.AdamW(self._trained, lr=config.learning_rate, weight_decay=0.0)
+        self.optimiser = torch.optim.AdamW(
+            self._trained,
+            lr=config.learning_rate,
+            weight_decay=0.0,
+            fused=policy.device.type in ("cpu", "cuda"),
+        )
 
     @contextmanager
     def model(self) -> Iterator[Any]:

@@ -170,7 +170,8 @@ def compare(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
         "agentrl gradient norm": first["grad_norm"],
     }
     if learner.policy.device.type == "cuda":
-        report["agentrl peak GiB"] = torch.cuda.max_memory_allocated() / 2**30
+        device = learner.policy.device
+        report["agentrl peak GiB"] = torch.cuda.max_memory_allocated(device) / 2**30
     if peer is not None:
         slow, slow_cpu = peer.close()
         report |= {"trl micro-batch": peer.size}

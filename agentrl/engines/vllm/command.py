@@ -19,7 +19,8 @@ SERVED_NAME = "policy"
 
 _CPU_STEP_TOKENS = 4096
 _CPU_BLOCK = 32
-_NVIDIA = Path("/proc/driver/nvidia/version")
+_NVIDIA = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1")
+"""One of them is there where there are NVIDIA GPUs; the last one in Linux under Windows."""
 INSIDE = Path(__file__).with_name("inside")
 """Holds what runs inside servers."""
 WORKER_EXTENSION = "agentrl_worker.TiedHead"
@@ -123,7 +124,7 @@ class ServerOptions:
 
 def has_nvidia() -> bool:
     """Return whether this machine has NVIDIA GPUs, which vLLM then uses."""
-    return _NVIDIA.exists()
+    return any(map(os.path.exists, _NVIDIA))
 
 
 def _words(name: str, value: Any) -> list[str]:

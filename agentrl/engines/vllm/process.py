@@ -30,7 +30,8 @@ _TAIL_LINES = 12
 _MENDS = (
     (r"address already in use", "the port is taken; leave out the engine option 'port'"),
     (
-        r"out of memory|OutOfMemory|Cannot allocate memory|No available memory for the cache",
+        r"out of memory|OutOfMemory|Cannot allocate memory|No available memory for the cache"
+        r"|less than desired GPU memory",
         "it needs more memory than there is; lower engine.max_batch, the option context_length, "
         "or with the option 'server' gpu_memory_utilization",
     ),

@@ -30,8 +30,8 @@ def test_the_command_line() -> None:
 
 @pytest.mark.parametrize("has_gpu", [True, False])
 def test_what_a_server_without_a_gpu_needs(monkeypatch, has_gpu: bool) -> None:
-    place = Path("/" if has_gpu else "/no/such/place")
-    monkeypatch.setattr("agentrl.engines.vllm.command._NVIDIA", place)
+    places = ("/no/such/place", "/" if has_gpu else "/nor/such")
+    monkeypatch.setattr("agentrl.engines.vllm.command._NVIDIA", places)
     monkeypatch.delenv("VLLM_USE_AOT_COMPILE", raising=False)
     assert options().full_environment().get("VLLM_USE_AOT_COMPILE") == (None if has_gpu else "0")
     words = options().command()

@@ -6,12 +6,15 @@ The data path is left out here; `test_served_updates` has it, on a real server.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,6 +80,19 @@ async def test_a_server_that_is_back_is_met_anew(make_peer, make_transport) -> N
     assert [group.is_open for group in Group.made] == [False, True]
     transport.close()
     assert not Group.made[-1].is_open
+
+
+async def test_a_copy_of_the_weights_is_let_go_once_it_is_sent(make_peer, make_transport) -> None:
+    peer, transport = await make_peer(), make_transport()
+    client, memory = client_of(peer), np.zeros((2, 3), np.float32)
+    gone = weakref.ref(memory)
+    staged = transport.stage(1, {"a": torch.from_numpy(memory), "b": torch.ones(4)})
+    del memory
+    await transport.send([client], staged)
+    gc.collect()
+    assert gone() is None
+    transport.close()
+    await client.close()
 
 
 async def test_without_servers_nobody_is_met(make_transport) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 from agentrl.engines.base import Deployment
 from agentrl.engines.vllm.command import ServerNeeds
+from agentrl.engines.vllm.placement import server_gpus
 from agentrl.engines.vllm.process import Say
 from agentrl.engines.vllm.transports.adapters import AdapterTransport
 from agentrl.engines.vllm.transports.base import Transport
@@ -68,7 +69,11 @@ def needs(transport: Name, deployment: Deployment, *, on_cuda: bool) -> ServerNe
     arguments: dict[str, Any] = {}
     environment: dict[str, str] = {}
     if deployment.shares_device and on_cuda:
-        arguments["enable_sleep_mode"] = True
+        # vLLM's own 0.92 would leave the learner no room.
+        arguments |= {"enable_sleep_mode": True, "gpu_memory_utilization": 0.5}
+    gpus = server_gpus(deployment)
+    if gpus is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus
     if transport == "lora":
         rank = next((r for r in _RANKS if r >= deployment.adapter_rank), deployment.adapter_rank)
         # Two at a time: after an update the last completions of the version before go on.

@@ -57,7 +57,8 @@ class NativeTransport(FolderTransport):
         self, clients: Sequence[VllmClient], staged: Staged
     ) -> Sequence[BaseException | None]:
         """Send the live weights to all servers together; see `Transport`."""
-        weights = self._weights
+        # Not kept: they are often a copy, and would take the learner's memory while it learns.
+        weights, self._weights = self._weights, None
         if weights is None or self._has_failed:
             return await together(lambda client: self.restore(client, staged), clients)
         stopped = await together(
