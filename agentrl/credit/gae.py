@@ -35,7 +35,8 @@ from agentrl.batch import Batch, Bools, Floats, Ints
 from agentrl.credit.base import Advantages, Level, Stage, Why
 from agentrl.credit.checks import check_unit, signal_per_token
 from agentrl.credit.recurrence import backward_recurrence
-from agentrl.credit.signals import check_choice, final_turns, refuse_missing
+from agentrl.credit.returns import paid_rewards
+from agentrl.credit.signals import check_choice, refuse_missing
 from agentrl.errors import ConfigError
 from agentrl.trajectory import Signals
 
@@ -246,11 +247,7 @@ def _rewards(batch: Batch, turns: Ints) -> Floats:
 
     What a trajectory earned beyond the sum of its turns' rewards is paid at its last turn.
     """
-    owner = batch.trajectory_of_turn()
-    rewards = batch.rewards.copy()
-    last = final_turns(batch)
-    paid = np.bincount(owner, weights=rewards, minlength=batch.num_trajectories)
-    rewards[last] += (batch.returns - paid)[owner[last]]
+    owner, rewards = batch.trajectory_of_turn(), paid_rewards(batch)
     if not len(turns):
         return np.empty(0)
     place = np.searchsorted(turns, np.arange(batch.num_turns), side="right") - 1

@@ -23,12 +23,12 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from agentrl.batch import Batch, Floats, Ints
+from agentrl.batch import Batch, Ints
 from agentrl.credit.base import Advantages, CreditMethod, Level, Stage, Why
 from agentrl.credit.checks import check_positive, check_unit
 from agentrl.credit.coincidence import group_of_turn, intern, label_means, row_labels, situations
 from agentrl.credit.matchers import ExactMatcher, Matcher, SimilarityMatcher
-from agentrl.credit.returns import discounted_returns
+from agentrl.credit.returns import discounted_returns, paid_rewards
 from agentrl.credit.statistics import centred, group_statistics
 from agentrl.errors import ConfigError
 from agentrl.trajectory import Signals
@@ -143,19 +143,3 @@ class Gigpo:
             }
             for turn in range(batch.num_turns)
         ]
-
-
-def paid_rewards(batch: Batch) -> Floats:
-    """Return the turns' rewards, the last turn's with what the trajectory earned beyond them.
-
-    Returns:
-        Shape [turns].
-    """
-    rewards = batch.rewards.copy()
-    of_turn = batch.trajectory_of_turn()
-    total = np.bincount(of_turn, weights=rewards, minlength=batch.num_trajectories)
-    beyond = batch.returns - total
-    owed = np.abs(beyond) > 1e-9 * np.maximum(1.0, np.abs(batch.returns))
-    owed &= np.diff(batch.turn_offsets) > 0
-    rewards[batch.turn_offsets[1:][owed] - 1] += beyond[owed]
-    return rewards

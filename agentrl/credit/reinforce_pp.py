@@ -19,7 +19,7 @@ import numpy as np
 from agentrl.batch import Batch, Floats
 from agentrl.credit.base import Advantages, Level, Stage, Why
 from agentrl.credit.checks import check_positive, check_unit, signal_per_token
-from agentrl.credit.returns import discounted_returns
+from agentrl.credit.returns import discounted_returns, paid_rewards
 from agentrl.credit.statistics import token_weights, whitened
 from agentrl.trajectory import Signals
 
@@ -57,11 +57,11 @@ class ReinforcePP:
     def __call__(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Advantages:
         """Return one value per turn, or per token with the KL penalty."""
         if not self.kl_coefficient:
-            to_go = discounted_returns(batch.rewards, batch.turn_offsets, self.gamma)
+            to_go = discounted_returns(paid_rewards(batch), batch.turn_offsets, self.gamma)
             return whitened(to_go, token_weights(batch), eps=self.eps)
         penalty = self._penalty(batch, signals)
         until_turn_end = _suffix_sums(penalty, batch)
-        per_turn = batch.rewards + _turn_sums(penalty, batch)
+        per_turn = paid_rewards(batch) + _turn_sums(penalty, batch)
         after = discounted_returns(per_turn, batch.turn_offsets, self.gamma) - _turn_sums(
             penalty, batch
         )
@@ -71,8 +71,9 @@ class ReinforcePP:
 
     def explain(self, batch: Batch, advantages: Advantages | None, signals: Signals) -> Why:
         """Return each turn's reward and what was earned from it on, without the KL penalty."""
-        to_go = discounted_returns(batch.rewards, batch.turn_offsets, self.gamma)
-        rows = zip(batch.rewards.tolist(), to_go.tolist(), strict=True)
+        paid = paid_rewards(batch)
+        to_go = discounted_returns(paid, batch.turn_offsets, self.gamma)
+        rows = zip(paid.tolist(), to_go.tolist(), strict=True)
         return [{"reward": reward, "return_from_here": earned} for reward, earned in rows]
 
     def _penalty(self, batch: Batch, signals: Signals) -> Floats:

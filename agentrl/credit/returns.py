@@ -1,10 +1,10 @@
-"""Discounted returns over the ragged turns of a batch, linear in the number of turns."""
+"""Rewards of the ragged turns of a batch, and their discounted returns, in linear time."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from agentrl.batch import Floats, Ints
+from agentrl.batch import Batch, Floats, Ints
 
 
 def discounted_returns(rewards: Floats, turn_offsets: Ints, gamma: float) -> Floats:
@@ -29,3 +29,19 @@ def discounted_returns(rewards: Floats, turn_offsets: Ints, gamma: float) -> Flo
         turn = starts[: alive[position + 1]] + position
         returns[turn] += gamma * returns[turn + 1]
     return returns
+
+
+def paid_rewards(batch: Batch) -> Floats:
+    """Return the turns' rewards, the last turn's with what the trajectory earned beyond them.
+
+    Returns:
+        Shape [turns].
+    """
+    rewards = batch.rewards.copy()
+    of_turn = batch.trajectory_of_turn()
+    total = np.bincount(of_turn, weights=rewards, minlength=batch.num_trajectories)
+    beyond = batch.returns - total
+    owed = np.abs(beyond) > 1e-9 * np.maximum(1.0, np.abs(batch.returns))
+    owed &= np.diff(batch.turn_offsets) > 0
+    rewards[batch.turn_offsets[1:][owed] - 1] += beyond[owed]
+    return rewards

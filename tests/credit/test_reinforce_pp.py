@@ -98,3 +98,21 @@ def test_discounted_returns_equal_a_plain_loop(gamma: float) -> None:
             expected[turn] += gamma * expected[turn + 1]
     np.testing.assert_allclose(discounted_returns(rewards, offsets, gamma), expected)
     assert discounted_returns(np.empty(0), np.zeros(1, np.int64), gamma).tolist() == []
+
+
+@pytest.mark.parametrize("kl_coefficient", [0.0, 0.1])
+def test_what_is_earned_beyond_the_turns_is_paid_at_the_last(
+    make_trajectory: Make, kl_coefficient: float
+) -> None:
+    won, lost = (make_trajectory("g", place, [0, 0], [1, 2]) for place in range(2))
+    won.outcome_reward, lost.outcome_reward = 1.0, 0.0
+    batch = Batch.from_trajectories([won, lost])
+    signals = {"ref_logprob": batch.logprobs}
+    method = ReinforcePP(kl_coefficient=kl_coefficient)
+    values = method(batch, None, signals)
+    per_token = standardised([1, 1, 1, 0, 0, 0])
+    if kl_coefficient:
+        assert values[batch.sampled] == pytest.approx(per_token)
+    else:
+        assert values == pytest.approx(per_token[[0, 1, 3, 4]])
+    assert [row["return_from_here"] for row in method.explain(batch, None, signals)[:2]] == [1, 1]
