@@ -289,7 +289,6 @@ class Trainer:
             signals["old_logprob"],
             signals["ref_logprob"],
             coefficient=learner.kl_coefficient,
-            estimator=learner.kl_estimator,
         )
         return added(batch, turn_sums(batch, extra))
 

@@ -97,7 +97,8 @@ class LearnerConfig(Section):
     kl_coefficient: float = Field(0.01, ge=0)
     """Weight of the KL term."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    """k1: log-ratio; k2: half its square; k3: unbiased and never negative."""
+    """Of `kl=loss`: k1, log-ratio; k2, half its square; k3, unbiased and never negative. With
+    `kl=reward` it is always k1: as rewards the others have another gradient than the KL."""
     entropy_coefficient: float = Field(0.0, ge=0)
     """Weight of the entropy bonus."""
     entropy_smoothing: EntropySmoothingConfig | None = None

@@ -175,15 +175,16 @@ def kl_rewards(
     reference_logprobs: npt.NDArray[np.floating],
     *,
     coefficient: float,
-    estimator: KlEstimator = "k1",
 ) -> Floats:
-    """Return the token rewards that keep a policy near its reference: -coefficient * KL.
+    """Return the token rewards that keep a policy near its reference: -coefficient * log-ratio.
+
+    That is the estimator k1 and no other: the policy gradient of k2 and k3 as rewards is not that
+    of the KL, and away from the reference it points away from it.
 
     Args:
         old_logprobs: Of the policy that is about to be updated, 0 off sampled tokens, [tokens].
         reference_logprobs: Likewise, of the reference.
         coefficient: Weight of the penalty.
-        estimator: See `kl_divergence`; k1 is the usual one for rewards.
 
     Returns:
         Shape [tokens]; see `turn_sums` to add them to the rewards of turns.
@@ -191,7 +192,7 @@ def kl_rewards(
     divergence = kl_divergence(
         torch.from_numpy(np.asarray(old_logprobs, np.float64)),
         torch.from_numpy(np.asarray(reference_logprobs, np.float64)),
-        estimator,
+        "k1",
     )
     return -coefficient * divergence.numpy()
 

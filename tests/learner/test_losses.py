@@ -176,6 +176,19 @@ def test_kl_cov_holds_picked_tokens_and_clips_none() -> None:
     torch.testing.assert_close(logprobs.grad, torch.tensor([-2.0 + 0.5, -2.0, -0.5 - 0.5]))
 
 
+@pytest.mark.parametrize("logit", [0.04, 0.4, 1.4, 3.0])
+def test_the_policy_gradient_of_kl_rewards_is_that_of_the_kl(logit: float) -> None:
+    logits = torch.tensor([logit, 0.0], dtype=torch.float64, requires_grad=True)
+    logprobs, reference = logits.log_softmax(0), torch.full((2,), 0.5, dtype=torch.float64).log()
+    divergence = (logprobs.exp() * (logprobs - reference)).sum()
+    (wanted,) = torch.autograd.grad(-0.1 * divergence, logits, retain_graph=True)
+    paid = kl_rewards(logprobs.detach().numpy(), reference.numpy(), coefficient=0.1)
+    # The expectation over both tokens of reward times gradient of the log-probability.
+    expected = (logprobs.exp().detach() * torch.from_numpy(paid) * logprobs).sum()
+    (found,) = torch.autograd.grad(expected, logits)
+    torch.testing.assert_close(found, wanted)
+
+
 def test_kl_rewards_and_turn_sums(two_trajectories: Batch) -> None:
     batch = two_trajectories
     old, reference = np.zeros(batch.num_tokens), np.zeros(batch.num_tokens)
