@@ -223,7 +223,10 @@ def check_columns(trajectory: Trajectory) -> None:
             raise DataError(
                 f"{where} has {length} response ids but {len(turn.allowed.counts)} allowed sets"
             )
-        if turn.allowed and len(turn.allowed.ids) != int(turn.allowed.counts.sum()):
+        if turn.allowed and (
+            (turn.allowed.counts < 0).any()
+            or len(turn.allowed.ids) != int(turn.allowed.counts.sum())
+        ):
             raise DataError(f"{where} has allowed sets whose counts do not add up to their ids")
 
 

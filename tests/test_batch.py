@@ -171,6 +171,15 @@ def test_ids_without_logprobs_are_unknown_not_misplaced() -> None:
             "do not add up",
         ),
         (
+            Turn(
+                "o",
+                "a",
+                response_ids=np.array([1, 2], np.int32),
+                allowed=Allowed(np.zeros(0, np.int32), np.array([-3, 3], np.int32)),
+            ),
+            "do not add up",
+        ),
+        (
             Turn("o", "a", response_ids=np.zeros(2, np.int32), versions=np.zeros(3, np.int32)),
             "2 response ids but 3 policy versions",
         ),

@@ -231,9 +231,15 @@ class Episode:
     def _observe(self, observation: str, info: dict[str, Any]) -> None:
         self._observation = observation
         self._info = info
-        answer = info.get("answer")
-        if answer is not None:
-            self._trajectory.answer = answer
+        for name in ("answer", "state_key"):
+            # Refused here, where it costs an episode, and not where the file of all is written.
+            if not isinstance(info.get(name), str | None):
+                raise EnvironmentFault(
+                    f"the environment's info[{name!r}] must be text, and is "
+                    f"{str(info[name])[:100]}, a {type(info[name]).__name__}"
+                )
+        if info.get("answer") is not None:
+            self._trajectory.answer = info["answer"]
 
     def _spend(self, start: float) -> None:
         """Book an environment call that began at `start`; one in process was not interrupted."""

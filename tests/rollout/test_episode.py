@@ -188,6 +188,19 @@ async def test_figures_that_are_none_are_an_environment_error(given):
     assert collected.trajectories[0].metrics == {}
 
 
+@pytest.mark.parametrize("name", ["answer", "state_key"])
+@pytest.mark.parametrize("given", [5, np.int64(3), ("a", 1)])
+async def test_what_no_file_can_hold_is_an_environment_error(name, given):
+    class Broken(Ladder):
+        pass
+
+    setattr(Broken, name, lambda self: given if self.task.id == "train/0" else "text")
+    collected, _ = await play(climb, env=Broken, groups=2)
+    assert collected.lost[0].outcome is Outcome.ENV_ERROR
+    assert f"info['{name}'] must be text" in collected.lost[0].error
+    assert len(collected.trajectories) == 1
+
+
 async def test_means_of_the_environments_figures():
     collected, _ = await play(climb, groups=3, size=2)
     heights = [float(t.answer) for t in collected.trajectories]
