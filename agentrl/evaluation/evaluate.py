@@ -20,7 +20,7 @@ from agentrl.errors import ConfigError, EnvironmentFault
 from agentrl.evaluation.conditions import Conditions
 from agentrl.evaluation.panel import Panel
 from agentrl.evaluation.report import Report, build_report
-from agentrl.evaluation.results import Attempt, ResultsFile
+from agentrl.evaluation.results import Attempt, Key, ResultsFile
 from agentrl.rollout.collector import Collector, GroupRequest
 from agentrl.rollout.environments import EnvSpec
 from agentrl.rollout.seeds import derive_seed
@@ -55,6 +55,8 @@ async def evaluate(
 ) -> Report:
     """Play every attempt at every task of a panel that the results file does not hold yet.
 
+    What it holds of a task whose content has changed since does not count.
+
     Attempts lost to infrastructure are retried, never scored, and reported as missing; calling
     again plays them again.
 
@@ -80,7 +82,7 @@ async def evaluate(
     with ResultsFile(results_path, conditions) as file:
         final = file.results.final()
         scored = {key for key, attempt in final.items() if attempt.is_scored}
-        wanted = [(task, n) for task in panel.fingerprints for n in range(attempts)]
+        wanted = panel.attempts(attempts)
         missing = [key for key in wanted if key not in scored]
         solved = sum(final[key].outcome is Outcome.SUCCESS for key in wanted if key in scored)
         play = _Play(file, panel, len(wanted), len(wanted) - len(missing), solved, on_progress)
@@ -115,11 +117,11 @@ class _Play:
         self._on_progress = on_progress
         self._fault = ""
 
-    async def run(self, collector: Collector, missing: list[tuple[str, int]]) -> None:
+    async def run(self, collector: Collector, missing: list[Key]) -> None:
         """Play the missing attempts and write each down as it ends."""
         before = self._done
-        numbers = {f"{task}#{number}": number for task, number in missing}
-        requests = [self._request(task, number) for task, number in missing]
+        numbers = {f"{task}#{number}": number for task, _, number in missing}
+        requests = [self._request(task, number) for task, _, number in missing]
         too_long = 0
         async with collector, aclosing(collector.stream(requests)) as episodes:
             async for trajectory in episodes:

@@ -201,6 +201,25 @@ async def test_no_attempts_and_no_such_option(
         await play(guesser(), conditions=wrong)
 
 
+async def test_a_task_whose_content_changed_is_played_again(
+    play: Callable[..., Any], guesser: Any, tmp_path: Path, panel: Panel
+) -> None:
+    won = await play(guesser(1.0))
+    assert (won.success.value, won.scored) == (1.0, 24)
+    changed = Panel(panel.environment, "test", {**panel.fingerprints, "test/2": "0" * 16})
+    engine = guesser(0.0)
+    report = await play(engine, panel=changed)
+    assert len(engine.sessions) == 3
+    assert all("test/2" in session for session in engine.sessions)
+    assert (report.panel, report.resumed, report.scored) == (changed.name, 21, 24)
+    assert report.success.value == pytest.approx(7 / 8)
+    assert len(read_results(tmp_path / "r.jsonl").attempts) == 27
+    # Where the old task is back, so are its scores.
+    engine.sessions.clear()
+    assert (await play(engine)).success.value == 1.0
+    assert engine.sessions == []
+
+
 @pytest.mark.parametrize(
     ("attempts", "counts"),
     [(1, []), (2, [1, 2]), (3, [1, 2, 3]), (8, [1, 2, 4, 8]), (5, [1, 2, 4, 5])],
