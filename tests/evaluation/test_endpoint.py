@@ -102,6 +102,21 @@ async def test_failures_are_played_again_and_never_scored(make_endpoint, evaluat
     assert len(endpoint.asked) == 6 + 2
 
 
+async def test_one_prompt_that_a_filter_refuses_is_missing(make_endpoint, evaluate) -> None:
+    """The first one, and for ever: the others are played all the same."""
+    endpoint = await make_endpoint(reply="win")
+    refused = response(400, {"error": {"message": "filtered", "code": "content_filter"}})
+    complete = endpoint._complete
+    endpoint._complete = lambda body: (
+        refused if "test/0," in str(body["messages"]) else complete(body)
+    )
+    for _ in range(2):
+        code, out, _ = await evaluate("--model", endpoint.url, "engine.options.max_concurrency=1")
+        assert code == 0
+        assert re.search(r"ended: success +5\b", out)
+        assert "MISSING: 1 attempt, first test/0" in out
+
+
 async def test_a_prompt_that_is_too_long_ends_its_episode(make_endpoint, evaluate) -> None:
     endpoint = await make_endpoint(reply="win")
     text = "This model's maximum context length is 512 tokens."

@@ -218,6 +218,42 @@ async def test_one_request_refused_later_is_that_requests_fault(
 
 
 @pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "The response was filtered", "code": "content_filter"}),
+        (400, {"message": "flagged as potentially violating our usage policy; max_tokens was 5"}),
+        (400, {"message": "Content Exists Risk", "type": "invalid_request_error"}),
+        (400, {"message": "no", "code": "data_inspection_failed"}),
+        (403, {"message": "The model requires moderation and your input was flagged"}),
+    ],
+)
+async def test_a_prompt_that_a_filter_refuses_is_that_episodes_fault(
+    make_endpoint, respond, fake_time, status: int, error: dict[str, str]
+) -> None:
+    """Also where it is the first request: the next one may well be answered."""
+    endpoint = await make_endpoint(faults=[respond(status, {"error": error})])
+    client = client_of(endpoint, fake_time)
+    with pytest.raises(EngineFault, match=error["message"][:10]):
+        await client.ask(body(), 10)
+    assert (await client.ask(body(), 10)).text == "go north"
+    await client.close()
+
+
+async def test_what_is_forbidden_later_is_that_request(make_endpoint, respond, fake_time) -> None:
+    endpoint = await make_endpoint(faults=[respond(403, {"error": "not so"})])
+    client = client_of(endpoint, fake_time)
+    with pytest.raises(ConfigError, match="no API key was sent"):
+        await client.ask(body(), 10)
+    await client.ask(body(), 10)
+    endpoint.faults = [respond(403, {"error": "not so"}), respond(401, {"error": "who?"})]
+    with pytest.raises(EngineFault, match="status 403.*not so"):
+        await client.ask(body(), 10)
+    with pytest.raises(ConfigError, match="who"):
+        await client.ask(body(), 10)
+    await client.close()
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "This model's maximum context length is 512 tokens.",
