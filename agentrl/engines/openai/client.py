@@ -73,8 +73,9 @@ class ChatClient:
                     spending.amount = usage.prompt_tokens + usage.completion_tokens or tokens
                     return answer
                 last = f"status {answer.status}: {answer.text}" if answer.status else answer.text
-                if attempt < self._options.retries:
-                    await self._wait(answer, attempt)
+                pause = self._pause(answer, attempt)
+                if pause and attempt < self._options.retries:
+                    await self._pacer.sleep(pause)
         raise EngineFault(
             f"{self._endpoint.url} failed {self._options.retries + 1} times in a row, at last "
             f"with {last}"
@@ -132,21 +133,22 @@ class ChatClient:
             models = await asyncio.to_thread(offered_models, self._endpoint)
         raise explain(refusal, self._endpoint, body, models=models, has_worked=self._has_worked)
 
-    async def _wait(self, refusal: Refusal, attempt: int) -> None:
+    def _pause(self, refusal: Refusal, attempt: int) -> float:
+        """Return how long this request waits; 0 where now all wait."""
         longest = self._options.request_seconds
         if refusal.wait is not None and refusal.wait > longest:
             raise ConfigError(
                 f"{self._endpoint.url} asks to be left alone for {refusal.wait:.0f} s "
                 f"({refusal.text}); what has been played is kept: give the same command again then"
             )
-        pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * (1 + random.random())
+        pause: float = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * (1 + random.random())
         # Pauses grow whatever it asks for: some say 0 and refuse again.
         pause = max(pause, refusal.wait or 0.0)
         if refusal.wait is not None or refusal.status == 429:
             # One request too many is a reason for all to wait.
             self._pacer.silence(pause)
-        else:
-            await self._pacer.sleep(pause)
+            return 0.0
+        return pause
 
 
 def _pacer(options: Options) -> Pacer:

@@ -56,6 +56,20 @@ async def test_429_holds_all_requests(make_endpoint, respond, fake_time) -> None
     await client.close()
 
 
+async def test_the_last_refusal_holds_the_others_too(make_endpoint, respond, fake_time) -> None:
+    endpoint = await make_endpoint(faults=[respond(429, {}, "Retry-After: 45\r\n")])
+    client = client_of(endpoint, fake_time, retries=0)
+    with pytest.raises(EngineFault, match="failed 1 times"):
+        await client.ask(body(), 10)
+    assert fake_time.pauses == []
+    await client.ask(body(), 10)
+    assert fake_time.pauses == [pytest.approx(45)]
+    endpoint.faults.append(respond(429, {}, "Retry-After: 86400\r\n"))
+    with pytest.raises(ConfigError, match="left alone for 86400 s"):
+        await client.ask(body(), 10)
+    await client.close()
+
+
 async def test_retry_after_may_be_a_date(make_endpoint, respond, fake_time) -> None:
     past = f"Retry-After: {formatdate(0, usegmt=True)}\r\n"
     endpoint = await make_endpoint(faults=[respond(503, {}, past)])
@@ -246,7 +260,7 @@ async def test_what_is_forbidden_later_is_that_request(make_endpoint, respond, f
         await client.ask(body(), 10)
     await client.ask(body(), 10)
     endpoint.faults = [respond(403, {"error": "not so"}), respond(401, {"error": "who?"})]
-    with pytest.raises(EngineFault, match="status 403.*not so"):
+    with pytest.raises(EngineFault, match=r"status 403.*not so"):
         await client.ask(body(), 10)
     with pytest.raises(ConfigError, match="who"):
         await client.ask(body(), 10)
