@@ -32,9 +32,9 @@ class Options(Section):
     api_key_env: str | None = None
     """Names the environment variable that holds the key; None: `OPENAI_API_KEY`, which is sent to
     OpenAI and to what `OPENAI_BASE_URL` names, and nowhere else."""
-    requests_per_minute: float | None = Field(None, gt=0)
+    requests_per_minute: float | None = Field(None, ge=1)
     """None: no limit of ours."""
-    tokens_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, ge=1)
     """Prompt and completion together; None: no limit of ours."""
     max_concurrency: int = Field(16, ge=1)
     """Requests in flight."""

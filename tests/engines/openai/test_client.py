@@ -10,7 +10,7 @@ import pytest
 
 from agentrl.engines.openai.client import ChatClient
 from agentrl.engines.openai.options import find_endpoint, read_options
-from agentrl.engines.openai.pace import Pacer
+from agentrl.engines.openai.pace import Pacer, Window
 from agentrl.errors import ConfigError, ContextOverflow, EngineFault
 
 
@@ -300,6 +300,19 @@ async def test_the_other_name_of_the_limit_is_learned(make_endpoint, respond, fa
     assert client.limit_name == "max_completion_tokens"
     assert endpoint.asked[-1]["max_completion_tokens"] == 5
     assert "max_tokens" not in endpoint.asked[-1]
+    await client.close()
+
+
+async def test_asking_again_by_the_other_name_takes_a_turn(
+    make_endpoint, respond, fake_time
+) -> None:
+    text = "Use 'max_completion_tokens' instead."
+    endpoint = await make_endpoint(faults=[respond(400, {"error": {"message": text}})])
+    pacer = Pacer(Window(1), None, fake_time.clock, fake_time.sleep)
+    read = read_options({"base_url": endpoint.url})
+    client = ChatClient(find_endpoint(read), read, pacer)
+    await client.ask(body(), 10)
+    assert fake_time.pauses == [60]
     await client.close()
 
 

@@ -71,7 +71,8 @@ def test_urls_that_are_none(url: str, words: str) -> None:
     [
         ({"retris": 3}, "did you mean 'retries'"),
         ({"retries": -1}, "retries"),
-        ({"requests_per_minute": 0}, "requests_per_minute"),
+        ({"requests_per_minute": 0.5}, "requests_per_minute: .*greater than or equal to 1"),
+        ({"tokens_per_minute": 0.5}, "tokens_per_minute: .*greater than or equal to 1"),
         ({"omit": ["top_k"]}, "omit"),
         ({"extra": {"temperature": 0}}, "cannot set 'temperature'"),
     ],
