@@ -81,7 +81,9 @@ async def test_a_reply_that_was_cut(make_endpoint) -> None:
     await engine.close()
 
 
-@pytest.mark.parametrize("count", [-1, 2**31 + 1, 10**20, 10**400])
+@pytest.mark.parametrize(
+    "count", [-1, 2**31 + 1, 10**20, 10**400], ids=["negative", "more", "huge", "no float"]
+)
 async def test_a_count_that_cannot_be_is_none(make_endpoint, count: int) -> None:
     endpoint = await make_endpoint(
         finish_reason="length", usage={"prompt_tokens": count, "completion_tokens": count}
