@@ -177,7 +177,8 @@ def is_comparable(a: Evaluated, b: Evaluated) -> bool:
 
 def _same_way(a: Evaluated, b: Evaluated) -> bool:
     left, right = a.results.conditions, b.results.conditions
-    return (left.sampling, left.seed) == (right.sampling, right.seed)
+    names = ("sampling", "seed", "max_invalid_actions")
+    return all(getattr(left, name) == getattr(right, name) for name in names)
 
 
 def _step(evaluated: Evaluated) -> str:
@@ -222,7 +223,7 @@ def _notes(a: Evaluated, b: Evaluated, common: list[Task]) -> list[str]:
     if older:
         notes.append(f"{older} tasks are compared as they were before their content changed")
     left, right = a.results.conditions, b.results.conditions
-    for name in ("sampling", "dialogue", "seed"):
+    for name in ("sampling", "dialogue", "max_invalid_actions", "endpoint", "seed"):
         if getattr(left, name) != getattr(right, name):
             notes.append(f"the two were played with different {name} settings")
     lost = [_lost(e.results.attempts) for e in (a, b)]

@@ -61,13 +61,14 @@ async def evaluate(
     again plays them again.
 
     Args:
-        conditions: The environment, its options, sampling and seed.
+        conditions: The environment, its options, sampling, limit of invalid actions and seed.
         engine: Serves the policy; it stays open.
         dialogues: Makes the dialogue of each episode.
         panel: The tasks.
         results_path: The file that grows by one line per attempt.
         attempts: Attempts per task.
-        rollout: Workers, concurrency, deadlines, retries.
+        rollout: Workers, concurrency, deadlines, retries; its limit of invalid actions is not
+            read.
         on_progress: Called after each attempt.
 
     Raises:
@@ -167,4 +168,6 @@ def _collector(
 ) -> Collector:
     spec = EnvSpec(conditions.environment, {"split": conditions.split, **conditions.options})
     sampling = SamplingConfig.model_validate(conditions.sampling)
-    return Collector(spec, dialogues, engine, rollout, sampling)
+    limit = {"max_invalid_actions": conditions.max_invalid_actions}
+    settings = (rollout or RolloutConfig()).model_copy(update=limit)
+    return Collector(spec, dialogues, engine, settings, sampling)

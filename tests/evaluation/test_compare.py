@@ -98,10 +98,11 @@ def test_attempts_at_what_a_task_was_before_are_not_compared(
 
 def test_other_settings_are_noted(tmp_path: Path, write_results: Write) -> None:
     a = write_results(tmp_path / "a.jsonl", WEAK)
-    b = write_results(tmp_path / "b.jsonl", STRONG, sampling={"temperature": 0.4}, seed=3)
+    others = {"max_invalid_actions": 2, "endpoint": {"context_length": 512}}
+    b = write_results(tmp_path / "b.jsonl", STRONG, sampling={"temperature": 0.4}, seed=3, **others)
     notes = " ".join(pair(a, b).notes)
-    assert "sampling" in notes
-    assert "seed" in notes
+    for name in ("sampling", "seed", *others):
+        assert f"different {name} settings" in notes
 
 
 @pytest.fixture

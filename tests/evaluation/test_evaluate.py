@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agentrl import registry
@@ -218,6 +219,23 @@ async def test_a_task_whose_content_changed_is_played_again(
     engine.sessions.clear()
     assert (await play(engine)).success.value == 1.0
     assert engine.sessions == []
+
+
+async def test_the_conditions_say_how_many_invalid_actions_are_too_many(
+    play: Callable[..., Any], guesser: Any, conditions: Conditions, tmp_path: Path
+) -> None:
+    class Hopper(guesser):
+        async def generate(self, request: Any) -> Any:
+            said = await super().generate(request)
+            said.token_ids[:1] = ord("h")
+            return said
+
+    report = await play(Hopper(0.0))
+    assert report.outcomes == {"truncated_turns": 24}
+    limited = msgspec.structs.replace(conditions, max_invalid_actions=2)
+    report = await play(Hopper(0.0), conditions=limited, results_path=tmp_path / "limited.jsonl")
+    assert report.outcomes == {"invalid_action_limit": 24}
+    assert report.turns == 2
 
 
 @pytest.mark.parametrize(
