@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agentrl.errors import ConfigError, DataError
-from agentrl.evaluation.paired import Difference, paired_difference
+from agentrl.evaluation.paired import FEWEST, Difference, paired_difference
 from agentrl.evaluation.results import Attempt, Results, read_results
 from agentrl.trajectory import Outcome
 
@@ -263,6 +263,11 @@ def describe(comparison: Comparison) -> str:
         return (
             f"B succeeds {more} often than A: the 95% interval of the difference excludes 0 "
             f"(p = {difference.p_value:.2g})."
+        )
+    if comparison.tasks < FEWEST:
+        return (
+            f"No difference in success can be shown with fewer than {FEWEST} common tasks (here "
+            f"{comparison.tasks}); a small one takes many more."
         )
     return (
         "No difference in success is shown. That does not make the two equal: with these "

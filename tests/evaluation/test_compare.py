@@ -52,6 +52,17 @@ def test_no_difference_is_told_with_what_could_have_been_found(
     assert f"about {result.success.detectable:.2f}" in describe(result)
 
 
+def test_few_tasks_show_no_difference_whatever_their_interval(
+    tmp_path: Path, write_results: Write
+) -> None:
+    lost = {f"t{i}": [False, False] for i in range(5)}
+    won = lost | {f"t{i}": [True, True] for i in range(1, 5)} | {"t0": [True, False]}
+    a, b = write_results(tmp_path / "a.jsonl", lost), write_results(tmp_path / "b.jsonl", won)
+    result = pair(a, b)
+    assert result.success.low > 0
+    assert "shown with fewer than 6 common tasks (here 5)" in describe(result)
+
+
 def test_lost_attempts_count_for_nobody(tmp_path: Path, write_results: Write) -> None:
     a = write_results(tmp_path / "a.jsonl", {"t": [True, None], "u": [None], "v": [False]})
     b = write_results(tmp_path / "b.jsonl", {"t": [True, True], "u": [True], "v": [True]})
