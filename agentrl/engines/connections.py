@@ -7,6 +7,7 @@ httpx spends 8 ms of processor on each, most of it in its pool, and aiohttp 0.14
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import httpx
 from agentrl.errors import ConfigError, one_line
 
 _CONNECT_SECONDS = 10.0
+_CERTIFICATES = "SSL_CERT_FILE"
 
 
 class ConnectionFailure(Exception):
@@ -132,12 +134,38 @@ class Connections:
         return self._session
 
 
+def host_of(url: str) -> str | None:
+    """Return the host that a URL names; None where no connection can be tried to it."""
+    try:
+        place = urlsplit(url)
+        host, _ = place.hostname, place.port
+        # What httpx takes for a host, a look-up may still not.
+        httpx.URL(url).host.encode("idna")
+    except (ValueError, httpx.InvalidURL):
+        return None
+    return host
+
+
 def certificates(url: str) -> ssl.SSLContext | None:
     """Return what a server's certificate is checked against, the environment's where it names some.
 
     None without TLS: loading them takes longer than a request.
+
+    Raises:
+        ConfigError: The environment names a file that holds none.
     """
-    return httpx.create_ssl_context() if url.startswith("https") else None
+    if not url.startswith("https"):
+        return None
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        named = os.environ.get(_CERTIFICATES)
+        if not named:
+            raise
+        raise ConfigError(
+            f"cannot read the certificates in {named}, which the environment variable "
+            f"{_CERTIFICATES} names ({error.strerror}); correct it, or unset it"
+        ) from None
 
 
 def environment_proxy(url: str) -> str | None:
@@ -147,7 +175,7 @@ def environment_proxy(url: str) -> str | None:
     whose password it would send in place of our key.
 
     Raises:
-        ConfigError: The proxy speaks no HTTP.
+        ConfigError: The proxy speaks no HTTP, or its URL is none.
     """
     place = urlsplit(url)
     host = place.hostname or ""
@@ -164,4 +192,11 @@ def environment_proxy(url: str) -> str | None:
             f"{kind.upper()}_PROXY names a proxy of kind {scheme}, of which none is used; name an "
             f"http:// one, or set NO_PROXY={host}"
         )
-    return proxy if mark else f"http://{proxy}"
+    found = proxy if mark else f"http://{proxy}"
+    if host_of(found) is None:
+        # Not what it holds: that may be a password.
+        raise ConfigError(
+            f"{kind.upper()}_PROXY holds no URL of a proxy; one is http://host:3128, or set "
+            f"NO_PROXY={host}"
+        )
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from agentrl.errors import ConfigError, DataError
-from agentrl.evaluation.paired import Difference, paired_difference
-from agentrl.evaluation.report import group_by_task
+from agentrl.evaluation.paired import FEWEST, Difference, paired_difference
 from agentrl.evaluation.results import Attempt, Results, read_results
 from agentrl.trajectory import Outcome
 
-Scored = dict[str, list[Attempt]]
+Task = tuple[str, str]
+"""A task's id and the fingerprint of its content."""
+Scored = dict[Task, list[Attempt]]
 """Scored attempts by task."""
 
 
@@ -29,7 +30,11 @@ class Evaluated:
 
     def scored(self) -> Scored:
         """Return what counts, by task."""
-        return group_by_task([a for a in self.results.final().values() if a.is_scored])
+        scored: Scored = {}
+        for attempt in self.results.final().values():
+            if attempt.is_scored:
+                scored.setdefault((attempt.task, attempt.fingerprint), []).append(attempt)
+        return scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,11 @@ def compare(a: Evaluated, b: Evaluated, *, seed: int = 0) -> Comparison:
             f"{_played(b)}"
         )
     left, right = a.scored(), b.scored()
-    common = [task for task in left if task in right]
-    _check_same_tasks(common, left, right)
+    names_a, names_b = {id_ for id_, _ in left}, {id_ for id_, _ in right}
+    # Where both have played several contents of a task, the one that A has played last counts.
+    contents = {task[0]: task for task in left if task in right}
+    _check_same_tasks(names_a & names_b, contents)
+    common = list(contents.values())
     if not common:
         raise ConfigError(f"{a.path} and {b.path} share no task; evaluate both on the same panel")
     success = _means(common, left, _is_success), _means(common, right, _is_success)
@@ -95,15 +103,15 @@ def compare(a: Evaluated, b: Evaluated, *, seed: int = 0) -> Comparison:
         a=a,
         b=b,
         tasks=len(common),
-        only_a=len(left) - len(common),
-        only_b=len(right) - len(common),
+        only_a=len(names_a - names_b),
+        only_b=len(names_b - names_a),
         success_a=float(success[0].mean()),
         success_b=float(success[1].mean()),
         success=paired_difference(*success, span=1.0, seed=seed),
         score_a=float(score[0].mean()),
         score_b=float(score[1].mean()),
         score=paired_difference(*score, seed=seed),
-        notes=_notes(a, b, len(common)),
+        notes=_notes(a, b, common),
     )
 
 
@@ -169,7 +177,8 @@ def is_comparable(a: Evaluated, b: Evaluated) -> bool:
 
 def _same_way(a: Evaluated, b: Evaluated) -> bool:
     left, right = a.results.conditions, b.results.conditions
-    return (left.sampling, left.seed) == (right.sampling, right.seed)
+    names = ("sampling", "seed", "max_invalid_actions")
+    return all(getattr(left, name) == getattr(right, name) for name in names)
 
 
 def _step(evaluated: Evaluated) -> str:
@@ -184,16 +193,16 @@ def _age(evaluated: Evaluated) -> tuple[int, float]:
     return int(step) if step.isdecimal() else -1, evaluated.path.stat().st_mtime
 
 
-def _check_same_tasks(common: list[str], left: Scored, right: Scored) -> None:
-    changed = [t for t in common if left[t][0].fingerprint != right[t][0].fingerprint]
+def _check_same_tasks(names: set[str], contents: Mapping[str, Task]) -> None:
+    changed = sorted(names - set(contents))
     if changed:
         raise DataError(
-            f"{len(changed)} of {len(common)} common tasks, {changed[0]!r} first, were other tasks "
+            f"{len(changed)} of {len(names)} common tasks, {changed[0]!r} first, were other tasks "
             "under the same name when B was evaluated; evaluate both again"
         )
 
 
-def _means(tasks: list[str], scored: Scored, value: Callable[[Attempt], float]) -> Any:
+def _means(tasks: list[Task], scored: Scored, value: Callable[[Attempt], float]) -> Any:
     return np.array([np.mean([value(attempt) for attempt in scored[task]]) for task in tasks])
 
 
@@ -205,18 +214,33 @@ def _score(attempt: Attempt) -> float:
     return attempt.score
 
 
-def _notes(a: Evaluated, b: Evaluated, tasks: int) -> list[str]:
+def _notes(a: Evaluated, b: Evaluated, common: list[Task]) -> list[str]:
     notes = []
-    if tasks < 20:
-        notes.append(f"{tasks} tasks are few: the interval is rougher than it looks")
+    if len(common) < 20:
+        notes.append(f"{len(common)} tasks are few: the interval is rougher than it looks")
+    latest = [{(x.task, x.fingerprint) for x in _latest(e)} for e in (a, b)]
+    older = sum(task not in latest[0] & latest[1] for task in common)
+    if older:
+        notes.append(f"{older} tasks are compared as they were before their content changed")
     left, right = a.results.conditions, b.results.conditions
-    for name in ("sampling", "dialogue", "seed"):
+    for name in ("sampling", "dialogue", "max_invalid_actions", "endpoint", "seed"):
         if getattr(left, name) != getattr(right, name):
             notes.append(f"the two were played with different {name} settings")
-    lost = [sum(not x.is_scored for x in e.results.final().values()) for e in (a, b)]
+    lost = [_lost(e.results.attempts) for e in (a, b)]
     if any(lost):
         notes.append(f"attempts lost to infrastructure and left out: A {lost[0]}, B {lost[1]}")
     return notes
+
+
+def _latest(evaluated: Evaluated) -> Iterable[Attempt]:
+    """Return an attempt at each task, the one played last."""
+    return {attempt.task: attempt for attempt in evaluated.results.attempts}.values()
+
+
+def _lost(attempts: list[Attempt]) -> int:
+    """Return how many attempts were never scored, whatever the content of their tasks."""
+    scored = {(a.task, a.attempt) for a in attempts if a.is_scored}
+    return len({(a.task, a.attempt) for a in attempts} - scored)
 
 
 def _played(evaluated: Evaluated) -> str:
@@ -239,6 +263,11 @@ def describe(comparison: Comparison) -> str:
         return (
             f"B succeeds {more} often than A: the 95% interval of the difference excludes 0 "
             f"(p = {difference.p_value:.2g})."
+        )
+    if comparison.tasks < FEWEST:
+        return (
+            f"No difference in success can be shown with fewer than {FEWEST} common tasks (here "
+            f"{comparison.tasks}); a small one takes many more."
         )
     return (
         "No difference in success is shown. That does not make the two equal: with these "

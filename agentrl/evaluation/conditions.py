@@ -27,12 +27,17 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """Temperature, top_p and top_k."""
     dialogue: dict[str, Any] = {}
     """The configuration's `dialogue` section."""
+    max_invalid_actions: int | None = None
+    """Invalid actions after which an episode is lost; None: any number."""
+    endpoint: dict[str, Any] = {}
+    """What is asked of a model behind an endpoint in another way than by default: its
+    `context_length`, and what requests `omit`."""
     seed: int = 0
     """Seeds environments and sampling, together with task and attempt."""
 
     def __post_init__(self) -> None:
         """Keep every value as it will be read back: tuples become lists, paths text."""
-        for name in ("options", "dialogue"):
+        for name in ("options", "dialogue", "endpoint"):
             plain = msgspec.json.decode(msgspec.json.encode(getattr(self, name), enc_hook=str))
             msgspec.structs.force_setattr(self, name, plain)
         sampling = {key: float(value) for key, value in self.sampling.items()}
@@ -46,15 +51,17 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         *,
         split: str | None = None,
         options: dict[str, Any] | None = None,
+        endpoint: dict[str, Any] | None = None,
         seed: int = 0,
     ) -> Self:
         """Return the conditions that a configuration asks for.
 
         Args:
-            config: Its sections env, evaluation, sampling and dialogue are read.
+            config: Its sections env, evaluation, sampling, dialogue and rollout are read.
             policy: Names the weights.
             split: Instead of `evaluation.split`.
             options: Environment options on top of those of `env` and `evaluation`.
+            endpoint: See the field.
             seed: The same for all runs unless asked otherwise, so that all meet the same starts.
         """
         sampling = config.evaluation.sampling or config.sampling
@@ -67,6 +74,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
             options=merged,
             sampling=sampling.model_dump(mode="json"),
             dialogue=config.dialogue.model_dump(mode="json"),
+            max_invalid_actions=config.rollout.max_invalid_actions,
+            endpoint=endpoint or {},
             seed=seed,
         )
 

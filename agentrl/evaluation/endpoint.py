@@ -40,7 +40,8 @@ def endpoint_target(name: str, config: Config) -> Target:
     model = find_model(endpoint, None if is_url(name) else name)
     label = f"{model}@{endpoint.name}{_extra(options)}"
     settings = {**options.model_dump(), "base_url": endpoint.url}
-    return Target(_adapted(config, settings), model, label, results_folder(), options.omit)
+    adapted = _adapted(config, settings)
+    return Target(adapted, model, label, results_folder(), _asked_otherwise(options))
 
 
 def _options(name: str, config: Config) -> dict[str, Any]:
@@ -63,6 +64,12 @@ def _adapted(config: Config, options: dict[str, Any]) -> Config:
     open_ = {key: value for key, value in changes.items() if key not in rollout.model_fields_set}
     engine = config.engine.model_copy(update={"name": ENGINE, "options": options})
     return config.model_copy(update={"engine": engine, "rollout": rollout.model_copy(update=open_)})
+
+
+def _asked_otherwise(options: Options) -> dict[str, Any]:
+    """Return the options that change results, `extra` apart, which the label names."""
+    asked = {"context_length": options.context_length, "omit": sorted(set(options.omit))}
+    return {name: value for name, value in asked.items() if value}
 
 
 def _extra(options: Options) -> str:

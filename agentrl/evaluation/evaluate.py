@@ -20,7 +20,7 @@ from agentrl.errors import ConfigError, EnvironmentFault
 from agentrl.evaluation.conditions import Conditions
 from agentrl.evaluation.panel import Panel
 from agentrl.evaluation.report import Report, build_report
-from agentrl.evaluation.results import Attempt, ResultsFile
+from agentrl.evaluation.results import Attempt, Key, ResultsFile
 from agentrl.rollout.collector import Collector, GroupRequest
 from agentrl.rollout.environments import EnvSpec
 from agentrl.rollout.seeds import derive_seed
@@ -55,17 +55,20 @@ async def evaluate(
 ) -> Report:
     """Play every attempt at every task of a panel that the results file does not hold yet.
 
+    What it holds of a task whose content has changed since does not count.
+
     Attempts lost to infrastructure are retried, never scored, and reported as missing; calling
     again plays them again.
 
     Args:
-        conditions: The environment, its options, sampling and seed.
+        conditions: The environment, its options, sampling, limit of invalid actions and seed.
         engine: Serves the policy; it stays open.
         dialogues: Makes the dialogue of each episode.
         panel: The tasks.
         results_path: The file that grows by one line per attempt.
         attempts: Attempts per task.
-        rollout: Workers, concurrency, deadlines, retries.
+        rollout: Workers, concurrency, deadlines, retries; its limit of invalid actions is not
+            read.
         on_progress: Called after each attempt.
 
     Raises:
@@ -80,7 +83,7 @@ async def evaluate(
     with ResultsFile(results_path, conditions) as file:
         final = file.results.final()
         scored = {key for key, attempt in final.items() if attempt.is_scored}
-        wanted = [(task, n) for task in panel.fingerprints for n in range(attempts)]
+        wanted = panel.attempts(attempts)
         missing = [key for key in wanted if key not in scored]
         solved = sum(final[key].outcome is Outcome.SUCCESS for key in wanted if key in scored)
         play = _Play(file, panel, len(wanted), len(wanted) - len(missing), solved, on_progress)
@@ -115,11 +118,11 @@ class _Play:
         self._on_progress = on_progress
         self._fault = ""
 
-    async def run(self, collector: Collector, missing: list[tuple[str, int]]) -> None:
+    async def run(self, collector: Collector, missing: list[Key]) -> None:
         """Play the missing attempts and write each down as it ends."""
         before = self._done
-        numbers = {f"{task}#{number}": number for task, number in missing}
-        requests = [self._request(task, number) for task, number in missing]
+        numbers = {f"{task}#{number}": number for task, _, number in missing}
+        requests = [self._request(task, number) for task, _, number in missing]
         too_long = 0
         async with collector, aclosing(collector.stream(requests)) as episodes:
             async for trajectory in episodes:
@@ -165,4 +168,6 @@ def _collector(
 ) -> Collector:
     spec = EnvSpec(conditions.environment, {"split": conditions.split, **conditions.options})
     sampling = SamplingConfig.model_validate(conditions.sampling)
-    return Collector(spec, dialogues, engine, rollout, sampling)
+    limit = {"max_invalid_actions": conditions.max_invalid_actions}
+    settings = (rollout or RolloutConfig()).model_copy(update=limit)
+    return Collector(spec, dialogues, engine, settings, sampling)

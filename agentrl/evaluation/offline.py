@@ -71,8 +71,12 @@ def evaluate_target(
 def _conditions(
     target: Target, split: str | None, options: dict[str, Any], seed: int
 ) -> Conditions:
-    found = Conditions.of(target.config, target.policy, split=split, options=options, seed=seed)
-    told = {name: value for name, value in found.sampling.items() if name not in target.unsent}
+    asked = target.endpoint
+    found = Conditions.of(
+        target.config, target.policy, split=split, options=options, endpoint=asked, seed=seed
+    )
+    unsent = asked.get("omit", ())
+    told = {name: value for name, value in found.sampling.items() if name not in unsent}
     return msgspec.structs.replace(found, sampling=told)
 
 

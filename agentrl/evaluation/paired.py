@@ -2,13 +2,20 @@
 
 Each common task gives one difference d_i = mean(B's attempts) - mean(A's attempts). Pairing takes
 out how hard tasks are; what is left is resampled: tasks are drawn with replacement and the mean
-of their differences is taken, 10 000 times (paired bootstrap, percentile interval; Efron and
-Tibshirani 1993, chapter 13).
+of their differences is taken, 10 000 times (paired bootstrap; Efron and Tibshirani 1993,
+chapter 13). Resampled means of few tasks lie too close together: their variance is (n-1)/n of
+what it should be, and they do not know that the spread is an estimate. So how far each lies from
+the difference seen is multiplied by (t_0.975 / z_0.975) * sqrt(n / (n-1)), where t has n-1 degrees
+of freedom (after the expanded percentile interval in Hesterberg 2015, What Teachers Should Know
+About the Bootstrap).
 
-    p value      twice the smaller share of resampled means at or beyond 0, never below 2^(1-n),
+    interval     from the 2.5% to the 97.5% quantile of the widened means, within what differences
+                 can be
+    p value      twice the smaller share of widened means at or beyond 0, never below 2^(1-n),
                  which is all that the signs of n tasks can show
-    detectable   (z_0.975 + z_0.8) * s / sqrt(n): the true difference that a comparison of n tasks
-                 with this spread s of d_i would call significant (5%, two-sided) 4 times out of 5
+    significant  the interval excludes 0 and p < 0.05, which takes 6 tasks
+    detectable   (t_0.975 + z_0.8) * s / sqrt(n): the true difference that a comparison of n tasks
+                 with this spread s of d_i would call significant about 4 times out of 5
 
 Where all d_i are equal the bootstrap sees no spread. Then with 95% confidence at most the share
 q = 1 - 0.05^(1/n) of all tasks is otherwise; the interval moves that share to the extremes.
@@ -22,10 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from agentrl.batch import Floats
+from agentrl.evaluation.statistics import Z95, t95
 
 RESAMPLES = 10_000
+FEWEST = 6
+"""Fewest tasks that can show a difference: 2^(1-n) < 0.05."""
 _POWER = 0.8416212335729143  # the normal distribution's 80% quantile
-_SIGNIFICANCE = 1.959963984540054
 _ROUNDING = 1e-12
 
 
@@ -45,8 +54,8 @@ class Difference:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval excludes 0, and the p value is below 0.05."""
+        return (self.low > 0 or self.high < 0) and self.p_value < 0.05
 
     def as_dict(self) -> dict[str, float]:
         """Return plain JSON."""
@@ -67,14 +76,16 @@ def paired_difference(
         resamples: How often the tasks are drawn anew.
     """
     differences = np.asarray(b, np.float64) - np.asarray(a, np.float64)
+    bound = math.inf if span is None else span
     if span is None:
         span = float(np.ptp(np.concatenate([a, b, [0.0]]))) or 1.0
     n, value = len(differences), float(differences.mean())
     if np.ptp(differences) <= _ROUNDING * max(1.0, span):
         return _without_spread(value, n, span)
     means = resampled_means(differences, np.random.default_rng(seed), resamples)
-    low, high = np.quantile(means, [0.025, 0.975])
-    below, above = int((means <= 0).sum()), int((means >= 0).sum())
+    wide = value + (means - value) * t95(n - 1) / Z95 * math.sqrt(n / (n - 1))
+    low, high = np.clip(np.quantile(wide, [0.025, 0.975]), -bound, bound)
+    below, above = int((wide <= 0).sum()), int((wide >= 0).sum())
     p_value = 2 * (min(below, above) + 1) / (len(means) + 1)
     spread = float(differences.std(ddof=1))
     return Difference(
@@ -106,8 +117,8 @@ def resampled_means(values: Floats, rng: np.random.Generator, resamples: int = R
 
 
 def detectable_difference(spread: float, tasks: int) -> float:
-    """Return (z_0.975 + z_0.8) * spread / sqrt(tasks)."""
-    return (_SIGNIFICANCE + _POWER) * spread / math.sqrt(tasks)
+    """Return (t_0.975 + z_0.8) * spread / sqrt(tasks)."""
+    return (t95(max(tasks - 1, 1)) + _POWER) * spread / math.sqrt(tasks)
 
 
 def _without_spread(value: float, n: int, span: float) -> Difference:

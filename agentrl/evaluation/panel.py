@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from agentrl.errors import DataError, TaskError
+from agentrl.evaluation.results import Key
 from agentrl.storage.atomic import replacing
 from agentrl.tasks import TaskSet, panel_digest
 
@@ -31,6 +32,11 @@ class Panel:
     def name(self) -> str:
         """The split with the hash of tasks and contents, such as `test@3fa2c09b17de`."""
         return f"{self.split}@{panel_digest(self.fingerprints)}"
+
+    def attempts(self, count: int) -> list[Key]:
+        """Return the first `count` attempts at each task, task by task."""
+        tasks = self.fingerprints.items()
+        return [(task, content, n) for task, content in tasks for n in range(count)]
 
     @classmethod
     def first(cls, environment: str, tasks: TaskSet, split: str, size: int) -> Panel:

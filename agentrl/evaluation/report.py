@@ -12,7 +12,7 @@ import numpy as np
 
 from agentrl.evaluation.conditions import Conditions
 from agentrl.evaluation.panel import Panel
-from agentrl.evaluation.results import Attempt, Results
+from agentrl.evaluation.results import Attempt, Key, Results
 from agentrl.evaluation.statistics import Estimate, mean_score, pass_at, success_rate
 
 
@@ -112,12 +112,15 @@ def build_report(
     resumed: int = 0,
     path: Path | None = None,
 ) -> Report:
-    """Return the report on the first `attempts` attempts at each task of a panel."""
+    """Return the report on the first `attempts` attempts at each task of a panel.
+
+    Attempts at tasks that had another content than the panel's are left out.
+    """
     final = results.final()
-    wanted = {(task, number): None for task in panel.fingerprints for number in range(attempts)}
+    wanted = dict.fromkeys(panel.attempts(attempts))
     played = [final[key] for key in wanted if key in final]
     scored = [attempt for attempt in played if attempt.is_scored]
-    by_task = group_by_task(scored)
+    by_task = _group_by_task(scored)
     solved = [[a.outcome == "success" for a in group] for group in by_task.values()]
     turns = sum(a.turns for a in scored)
     return Report(
@@ -143,7 +146,7 @@ def build_report(
     )
 
 
-def group_by_task(attempts: list[Attempt]) -> dict[str, list[Attempt]]:
+def _group_by_task(attempts: list[Attempt]) -> dict[str, list[Attempt]]:
     """Return attempts by task."""
     groups: dict[str, list[Attempt]] = {}
     for attempt in attempts:
@@ -161,18 +164,19 @@ def pass_counts(attempts: int) -> list[int]:
     return [*powers, attempts]
 
 
-def _counts(attempt: Attempt, wanted: Mapping[tuple[str, int], None]) -> bool:
-    return not attempt.is_scored and (attempt.task, attempt.attempt) in wanted
+def _counts(attempt: Attempt, wanted: Mapping[Key, None]) -> bool:
+    return not attempt.is_scored and attempt.key in wanted
 
 
-def _is_missing(key: tuple[str, int], final: Mapping[tuple[str, int], Attempt]) -> bool:
+def _is_missing(key: Key, final: Mapping[Key, Attempt]) -> bool:
     return key not in final or not final[key].is_scored
 
 
-def _missing(key: tuple[str, int], attempt: Attempt | None) -> Missing:
+def _missing(key: Key, attempt: Attempt | None) -> Missing:
+    task, _, number = key
     if attempt is None:
-        return Missing(*key, "not played", "the evaluation was stopped before")
-    return Missing(*key, attempt.outcome.value, attempt.error or "")
+        return Missing(task, number, "not played", "the evaluation was stopped before")
+    return Missing(task, number, attempt.outcome.value, attempt.error or "")
 
 
 def _metric_means(attempts: list[Attempt]) -> dict[str, float]:

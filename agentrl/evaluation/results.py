@@ -22,6 +22,9 @@ from agentrl.storage.atomic import append_whole
 from agentrl.storage.lock import try_lock
 from agentrl.trajectory import Outcome, Trajectory
 
+Key = tuple[str, str, int]
+"""An attempt's task, the fingerprint of the task's content, and its number."""
+
 SYNC_SECONDS = 0.5
 """At most this often the file is forced onto the disk; it is so at the end, too."""
 
@@ -67,6 +70,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     @property
+    def key(self) -> Key:
+        """What was attempted: a task whose content changed is another one."""
+        return self.task, self.fingerprint, self.attempt
+
+    @property
     def is_scored(self) -> bool:
         """Whether the agent was judged, and not the machinery."""
         return not self.outcome.is_infrastructure
@@ -86,13 +94,12 @@ class Results:
     complete_bytes: int = field(default=0, repr=False)
     """Where the last complete line ends."""
 
-    def final(self) -> dict[tuple[str, int], Attempt]:
-        """Return the verdict by (task, attempt): a scored one wherever there is one."""
-        verdicts: dict[tuple[str, int], Attempt] = {}
+    def final(self) -> dict[Key, Attempt]:
+        """Return the verdict on each attempt: a scored one wherever there is one."""
+        verdicts: dict[Key, Attempt] = {}
         for attempt in self.attempts:
-            key = attempt.task, attempt.attempt
-            if key not in verdicts or not verdicts[key].is_scored:
-                verdicts[key] = attempt
+            if attempt.key not in verdicts or not verdicts[attempt.key].is_scored:
+                verdicts[attempt.key] = attempt
         return verdicts
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentrl import registry
 from agentrl.config import Config, load_config
@@ -34,8 +34,8 @@ class Target:
     """Names the weights in results."""
     folder: Path
     """Where results go."""
-    unsent: tuple[str, ...] = ()
-    """Sampling settings that an endpoint is not told and decides itself."""
+    endpoint: dict[str, Any] = field(default_factory=dict)
+    """Options of an endpoint that change results, where they are not the default."""
 
 
 def find_run(name: str | Path, *, step: str | None = None, overrides: Sequence[str] = ()) -> Target:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from agentrl.engines.connections import environment_proxy
+from agentrl.engines.connections import certificates, environment_proxy
 from agentrl.errors import ConfigError
 
 URL = "https://models.example/v1"
@@ -56,3 +58,34 @@ def test_a_proxy_that_speaks_no_http_is_one_clear_line(
         f"{name} names a proxy of kind socks5, of which none is used; name an http:// one, or set "
         "NO_PROXY=models.example"
     )
+
+
+@pytest.mark.parametrize("value", ["http://me:secret@[bad", "gate:99999999", "http://gate..x:1"])
+def test_a_proxy_that_is_no_url_is_one_clear_line(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", value)
+    with pytest.raises(ConfigError) as caught:
+        environment_proxy(URL)
+    assert str(caught.value) == (
+        "HTTPS_PROXY holds no URL of a proxy; one is http://host:3128, or set "
+        "NO_PROXY=models.example"
+    )
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_are_none_are_one_clear_line(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ours.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    assert certificates("http://models.example/v1") is None
+    with pytest.raises(ConfigError) as caught:
+        certificates(URL)
+    shown = str(caught.value)
+    assert f"{path}, which the environment variable SSL_CERT_FILE names (" in shown
+    assert shown.endswith("); correct it, or unset it")
+    assert "None" not in shown
+    assert "\n" not in shown

@@ -52,6 +52,17 @@ def test_no_difference_is_told_with_what_could_have_been_found(
     assert f"about {result.success.detectable:.2f}" in describe(result)
 
 
+def test_few_tasks_show_no_difference_whatever_their_interval(
+    tmp_path: Path, write_results: Write
+) -> None:
+    lost = {f"t{i}": [False, False] for i in range(5)}
+    won = lost | {f"t{i}": [True, True] for i in range(1, 5)} | {"t0": [True, False]}
+    a, b = write_results(tmp_path / "a.jsonl", lost), write_results(tmp_path / "b.jsonl", won)
+    result = pair(a, b)
+    assert result.success.low > 0
+    assert "shown with fewer than 6 common tasks (here 5)" in describe(result)
+
+
 def test_lost_attempts_count_for_nobody(tmp_path: Path, write_results: Write) -> None:
     a = write_results(tmp_path / "a.jsonl", {"t": [True, None], "u": [None], "v": [False]})
     b = write_results(tmp_path / "b.jsonl", {"t": [True, True], "u": [True], "v": [True]})
@@ -74,12 +85,35 @@ def test_what_cannot_be_compared(tmp_path: Path, write_results: Write) -> None:
         pair(a, write_results(tmp_path / "e.jsonl", WEAK, "another"))
 
 
+def test_attempts_at_what_a_task_was_before_are_not_compared(
+    tmp_path: Path, write_results: Write
+) -> None:
+    """Both files begin with tasks whose content was another one, which B has won."""
+    write_results(tmp_path / "a.jsonl", {"t": [False], "u": [False]}, "old")
+    a = write_results(tmp_path / "a.jsonl", {"t": [True], "u": [True]}, "new")
+    write_results(tmp_path / "b.jsonl", {"t": [True, True], "u": [None]}, "older")
+    b = write_results(tmp_path / "b.jsonl", {"t": [False], "u": [False]}, "new")
+    result = pair(a, b)
+    assert (result.tasks, result.success_a, result.success_b) == (2, 1.0, 0.0)
+    assert not any("lost" in note or "content" in note for note in result.notes)
+    stale = write_results(tmp_path / "c.jsonl", {"t": [True, True], "u": [True]}, "old")
+    result = pair(a, stale)
+    assert (result.success_a, result.success_b) == (0.0, 1.0)
+    assert any("2 tasks are compared as they were before" in note for note in result.notes)
+    # Its first attempt is at the same content, its second is at another one.
+    write_results(tmp_path / "d.jsonl", {"t": [False]}, "new")
+    mixed = write_results(tmp_path / "d.jsonl", {"t": [True, True]}, "old")
+    result = pair(a, mixed)
+    assert (result.tasks, result.only_a, result.success_b) == (1, 1, 0.0)
+
+
 def test_other_settings_are_noted(tmp_path: Path, write_results: Write) -> None:
     a = write_results(tmp_path / "a.jsonl", WEAK)
-    b = write_results(tmp_path / "b.jsonl", STRONG, sampling={"temperature": 0.4}, seed=3)
+    others = {"max_invalid_actions": 2, "endpoint": {"context_length": 512}}
+    b = write_results(tmp_path / "b.jsonl", STRONG, sampling={"temperature": 0.4}, seed=3, **others)
     notes = " ".join(pair(a, b).notes)
-    assert "sampling" in notes
-    assert "seed" in notes
+    for name in ("sampling", "seed", *others):
+        assert f"different {name} settings" in notes
 
 
 @pytest.fixture

@@ -34,8 +34,15 @@ def test_files_differ_where_conditions_do() -> None:
         Conditions.of(Config(), "step-000010", options={"a": 1}),
         Conditions.of(Config(), "step-000010", seed=1),
     ]
+    limited = build_config({"rollout": {"max_invalid_actions": 3}}, source="test")
+    others += [
+        Conditions.of(limited, "step-000010"),
+        Conditions.of(Config(), "step-000010", endpoint={"omit": ("max_tokens",)}),
+    ]
+    assert others[-2].max_invalid_actions == 3
+    assert others[-1].endpoint == {"omit": ["max_tokens"]}
     files = {c.results_file(folder) for c in [one, *others]}
-    assert len(files) == 5
+    assert len(files) == 7
     assert one.panel_file(folder) == others[0].panel_file(folder)
     assert one.panel_file(folder) == others[3].panel_file(folder)
     assert one.panel_file(folder) != others[2].panel_file(folder)

@@ -91,6 +91,25 @@ async def test_settings_of_requests_are_told_with_the_results(make_endpoint, eva
     assert "temperature" not in endpoint.asked[0]
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "rollout.max_invalid_actions=2",
+        "engine.options.context_length=4000",
+        "engine.options.omit=[max_tokens]",
+        "engine.options.omit=[seed]",
+    ],
+)
+async def test_what_changes_results_has_results_of_its_own(
+    make_endpoint, evaluate, word: str
+) -> None:
+    endpoint = await make_endpoint(reply="win")
+    for words in ((), (word,), (word, "engine.options.max_concurrency=2")):
+        code, _, _ = await evaluate("--model", endpoint.url, *words)
+        assert code == 0
+    assert len(endpoint.asked) == 6 + 6
+
+
 async def test_failures_are_played_again_and_never_scored(make_endpoint, evaluate) -> None:
     endpoint = await make_endpoint(reply="win")
     # The first request shows that the settings are right; later ones are refused.
@@ -100,6 +119,21 @@ async def test_failures_are_played_again_and_never_scored(make_endpoint, evaluat
     assert code == 0
     assert re.search(r"ended: success +6\b", out)
     assert len(endpoint.asked) == 6 + 2
+
+
+async def test_one_prompt_that_a_filter_refuses_is_missing(make_endpoint, evaluate) -> None:
+    """The first one, and for ever: the others are played all the same."""
+    endpoint = await make_endpoint(reply="win")
+    refused = response(400, {"error": {"message": "filtered", "code": "content_filter"}})
+    complete = endpoint._complete
+    endpoint._complete = lambda body: (
+        refused if "test/0," in str(body["messages"]) else complete(body)
+    )
+    for _ in range(2):
+        code, out, _ = await evaluate("--model", endpoint.url, "engine.options.max_concurrency=1")
+        assert code == 0
+        assert re.search(r"ended: success +5\b", out)
+        assert "MISSING: 1 attempt, first test/0" in out
 
 
 async def test_a_prompt_that_is_too_long_ends_its_episode(make_endpoint, evaluate) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agentrl import registry
@@ -199,6 +200,42 @@ async def test_no_attempts_and_no_such_option(
     )
     with pytest.raises(ConfigError, match="size"):
         await play(guesser(), conditions=wrong)
+
+
+async def test_a_task_whose_content_changed_is_played_again(
+    play: Callable[..., Any], guesser: Any, tmp_path: Path, panel: Panel
+) -> None:
+    won = await play(guesser(1.0))
+    assert (won.success.value, won.scored) == (1.0, 24)
+    changed = Panel(panel.environment, "test", {**panel.fingerprints, "test/2": "0" * 16})
+    engine = guesser(0.0)
+    report = await play(engine, panel=changed)
+    assert len(engine.sessions) == 3
+    assert all("test/2" in session for session in engine.sessions)
+    assert (report.panel, report.resumed, report.scored) == (changed.name, 21, 24)
+    assert report.success.value == pytest.approx(7 / 8)
+    assert len(read_results(tmp_path / "r.jsonl").attempts) == 27
+    # Where the old task is back, so are its scores.
+    engine.sessions.clear()
+    assert (await play(engine)).success.value == 1.0
+    assert engine.sessions == []
+
+
+async def test_the_conditions_say_how_many_invalid_actions_are_too_many(
+    play: Callable[..., Any], guesser: Any, conditions: Conditions, tmp_path: Path
+) -> None:
+    class Hopper(guesser):
+        async def generate(self, request: Any) -> Any:
+            said = await super().generate(request)
+            said.token_ids[:1] = ord("h")
+            return said
+
+    report = await play(Hopper(0.0))
+    assert report.outcomes == {"truncated_turns": 24}
+    limited = msgspec.structs.replace(conditions, max_invalid_actions=2)
+    report = await play(Hopper(0.0), conditions=limited, results_path=tmp_path / "limited.jsonl")
+    assert report.outcomes == {"invalid_action_limit": 24}
+    assert report.turns == 2
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_the_detectable_difference_is_found_4_times_in_5() -> None:
     assert 0.73 <= found / 300 <= 0.87
 
 
-@pytest.mark.parametrize("n", [1, 5, 200])
+@pytest.mark.parametrize("n", [1, 5, 6, 200])
 def test_no_spread_is_no_certainty(n: int) -> None:
     zeros, ones = np.zeros(n), np.ones(n)
     same = paired_difference(zeros, zeros, span=1.0)
@@ -107,7 +107,7 @@ def test_no_spread_is_no_certainty(n: int) -> None:
     apart = paired_difference(zeros, ones, span=1.0)
     assert apart.value == apart.high == 1
     assert apart.low < 1
-    assert apart.is_significant == (n >= 5)
+    assert apart.is_significant == (n >= 6)
     # The bound is that of n tasks that all came out alike (exact binomial, one-sided).
     assert same.high == pytest.approx(1 - 0.05 ** (1 / n))
 
@@ -115,6 +115,26 @@ def test_no_spread_is_no_certainty(n: int) -> None:
 def test_few_tasks_cannot_be_very_significant() -> None:
     difference = paired_difference(np.zeros(3), np.array([0.5, 0.6, 0.7]), span=1.0)
     assert difference.p_value >= 0.25
+    assert difference.low > 0
+    assert not difference.is_significant
+
+
+@pytest.mark.parametrize("n", [2, 4, 7, 12])
+def test_few_tasks_have_intervals_that_hold_the_truth_too(n: int) -> None:
+    rng = np.random.default_rng(9)
+    pairs = rng.normal(size=(600, 2, n)) + np.array([[0.0], [0.7]])
+    found = [paired_difference(*pair, resamples=1000) for pair in pairs]
+    covered = sum(difference.low <= 0.7 <= difference.high for difference in found)
+    assert 0.92 <= covered / 600 <= 0.98
+    null = [paired_difference(pair[0], pair[1] - 0.7, resamples=1000) for pair in pairs]
+    assert sum(difference.is_significant for difference in null) / 600 <= 0.08
+
+
+def test_no_interval_goes_beyond_what_rates_can_differ_by() -> None:
+    a, b = np.zeros(3), np.array([0.0, 1.0, 1.0])
+    difference = paired_difference(a, b, span=1.0)
+    assert -1 <= difference.low < 0 < difference.high == 1
+    assert paired_difference(a, b).high > 1
 
 
 def test_scores_all_alike_are_no_certainty() -> None:

@@ -56,8 +56,8 @@ def test_a_scored_attempt_counts_more_than_a_lost_one(tmp_path: Path) -> None:
         file.append(attempt("b", 0, Outcome.TIMEOUT))
         file.append(attempt("b", 0, Outcome.CANCELLED))
     final = read_results(path).final()
-    assert final["a", 0].outcome is Outcome.SUCCESS
-    assert final["b", 0].outcome is Outcome.CANCELLED
+    assert final["a", "f", 0].outcome is Outcome.SUCCESS
+    assert final["b", "f", 0].outcome is Outcome.CANCELLED
 
 
 def test_a_cut_at_any_byte_loses_at_most_one_attempt(tmp_path: Path) -> None:

@@ -65,16 +65,13 @@ class ChatClient:
         async with self._in_flight:
             last = ""
             for attempt in range(self._options.retries + 1):
-                spending = await self._pacer.turn(tokens)
-                answer = await self._attempt(body)
+                answer = await self._attempt(body, tokens)
                 if isinstance(answer, Answer):
-                    self._has_worked = True
-                    usage = answer.usage
-                    spending.amount = usage.prompt_tokens + usage.completion_tokens or tokens
                     return answer
                 last = f"status {answer.status}: {answer.text}" if answer.status else answer.text
-                if attempt < self._options.retries:
-                    await self._wait(answer, attempt)
+                pause = self._pause(answer, attempt)
+                if pause and attempt < self._options.retries:
+                    await self._pacer.sleep(pause)
         raise EngineFault(
             f"{self._endpoint.url} failed {self._options.retries + 1} times in a row, at last "
             f"with {last}"
@@ -84,8 +81,9 @@ class ChatClient:
         """Close all connections."""
         await self._connections.close()
 
-    async def _attempt(self, body: dict[str, Any]) -> Answer | Refusal:
-        """Return the reply, or a refusal that may pass."""
+    async def _attempt(self, body: dict[str, Any], tokens: float) -> Answer | Refusal:
+        """Return the reply, or a refusal that may pass, once it is this request's turn."""
+        spending = await self._pacer.turn(tokens)
         try:
             async with asyncio.timeout(self._options.request_seconds):
                 content = msgspec.json.encode(body)
@@ -98,16 +96,20 @@ class ChatClient:
         except ConnectionFailure as error:
             return Refusal(0, f"the connection was lost ({error})")
         if reply.status >= 300:
-            return await self._judge(read_refusal(reply, self._endpoint), body)
-        return await self._read(reply, body)
+            return await self._judge(read_refusal(reply, self._endpoint), body, tokens)
+        answer = await self._read(reply, body, tokens)
+        if isinstance(answer, Answer):
+            self._has_worked = True
+            spending.amount = answer.usage.prompt_tokens + answer.usage.completion_tokens or tokens
+        return answer
 
-    async def _read(self, reply: Reply, body: dict[str, Any]) -> Answer | Refusal:
+    async def _read(self, reply: Reply, body: dict[str, Any], tokens: float) -> Answer | Refusal:
         limit = int(body.get("max_tokens") or body.get(_OTHER_LIMIT) or 0)
         try:
             content = read_json(reply.content)
             if isinstance(content, dict) and content.get("error") and not content.get("choices"):
                 refusal = refusal_in(content, reply.status, self._endpoint)
-                return await self._judge(refusal, body)
+                return await self._judge(refusal, body, tokens)
             return read_answer(content, limit)
         except ValueError as error:
             what = "a web page" if is_page(reply) else f"no chat completion ({error})"
@@ -117,7 +119,9 @@ class ChatClient:
             )
         return Refusal(502, f"it sent {what}")
 
-    async def _judge(self, refusal: Refusal, body: dict[str, Any]) -> Answer | Refusal:
+    async def _judge(
+        self, refusal: Refusal, body: dict[str, Any], tokens: float
+    ) -> Answer | Refusal:
         """Return the refusal where the request is worth repeating, or raise what it means."""
         if not refusal.is_too_long:
             if refusal.is_passing:
@@ -126,27 +130,28 @@ class ChatClient:
                 # OpenAI's reasoning models call the limit by another name, and say so.
                 self.limit_name = _OTHER_LIMIT
                 body[_OTHER_LIMIT] = body.pop("max_tokens")
-                return await self._attempt(body)
+                return await self._attempt(body, tokens)
         models = None
         if refusal.status == 404:
             models = await asyncio.to_thread(offered_models, self._endpoint)
         raise explain(refusal, self._endpoint, body, models=models, has_worked=self._has_worked)
 
-    async def _wait(self, refusal: Refusal, attempt: int) -> None:
+    def _pause(self, refusal: Refusal, attempt: int) -> float:
+        """Return how long this request waits; 0 where now all wait."""
         longest = self._options.request_seconds
         if refusal.wait is not None and refusal.wait > longest:
             raise ConfigError(
                 f"{self._endpoint.url} asks to be left alone for {refusal.wait:.0f} s "
                 f"({refusal.text}); what has been played is kept: give the same command again then"
             )
-        pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * (1 + random.random())
+        pause: float = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * (1 + random.random())
         # Pauses grow whatever it asks for: some say 0 and refuse again.
         pause = max(pause, refusal.wait or 0.0)
         if refusal.wait is not None or refusal.status == 429:
             # One request too many is a reason for all to wait.
             self._pacer.silence(pause)
-        else:
-            await self._pacer.sleep(pause)
+            return 0.0
+        return pause
 
 
 def _pacer(options: Options) -> Pacer:

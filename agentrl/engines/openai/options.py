@@ -12,6 +12,7 @@ from pydantic import Field
 
 from agentrl.config.files import build_section
 from agentrl.config.section import Section
+from agentrl.engines.connections import host_of
 from agentrl.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -32,9 +33,9 @@ class Options(Section):
     api_key_env: str | None = None
     """Names the environment variable that holds the key; None: `OPENAI_API_KEY`, which is sent to
     OpenAI and to what `OPENAI_BASE_URL` names, and nowhere else."""
-    requests_per_minute: float | None = Field(None, gt=0)
+    requests_per_minute: float | None = Field(None, ge=1)
     """None: no limit of ours."""
-    tokens_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, ge=1)
     """Prompt and completion together; None: no limit of ours."""
     max_concurrency: int = Field(16, ge=1)
     """Requests in flight."""
@@ -121,13 +122,10 @@ def is_url(text: str) -> bool:
 
 def _checked(url: str) -> str:
     """Return a URL in the form that results are kept under."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
+    host = host_of(url)
     if host is None or not is_url(url) or any(c.isspace() or not c.isprintable() for c in url):
         raise ConfigError(f"{url[:100]!r} is no URL of an endpoint; one is http://host:8000/v1")
+    parts = urlsplit(url)
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigError(
             f"the URL of {host} holds more than a place; write http://host:8000/v1 and put the "

@@ -26,8 +26,8 @@ def find_model(endpoint: Endpoint, wanted: str | None) -> str:
 
     Raises:
         EngineFault: Nothing answers.
-        ConfigError: It is no OpenAI-compatible API, refuses the key, or has several models; or the
-            environment's proxy cannot be used.
+        ConfigError: It is no OpenAI-compatible API, refuses the key, or has several models; or
+            the environment's proxy or certificates cannot be used.
     """
     try:
         reply = _ask(endpoint, endpoint.url)
@@ -112,7 +112,10 @@ def _ask(endpoint: Endpoint, url: str) -> Reply:
 
 
 def _names(reply: Reply) -> list[str] | None:
-    """Return the models in an answer, adapters left out; None where it holds no list."""
+    """Return the models in an answer; None where it holds no list.
+
+    Adapters are left out, and what can neither be shown nor name a file.
+    """
     if reply.status != 200:
         return None
     try:
@@ -123,4 +126,5 @@ def _names(reply: Reply) -> list[str] | None:
     if not isinstance(cards, list):
         return None
     known = [card for card in cards if isinstance(card, dict) and isinstance(card.get("id"), str)]
-    return [card["id"] for card in known if not card.get("parent")]
+    names = [card["id"] for card in known if not card.get("parent")]
+    return [name for name in names if name and name.isprintable()]

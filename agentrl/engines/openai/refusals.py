@@ -23,6 +23,13 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 """How servers say it: OpenAI, vLLM, llama.cpp, SGLang, TGI, Anthropic, Gemini, Mistral, Ollama."""
+_FILTERED = re.compile(
+    r"content[ _-]?(filter|policy|management policy|exists risk)|moderation|flagged|guardrail"
+    r"|data[ _-]?inspection|inappropriate content|prohibited[ _]content|usage polic(y|ies)"
+    r"|responsible ?ai",
+    re.IGNORECASE,
+)
+"""How OpenAI, Azure, OpenRouter, Bedrock, Gemini, DeepSeek and Qwen say it of a prompt."""
 _FIELDS = ("temperature", "top_p", "seed", "max_tokens")
 _LONGEST = 300
 
@@ -55,6 +62,13 @@ class Refusal:
         if self.status not in (400, 413, 422, 500):
             return False
         return _TOO_LONG.search(f"{self.code} {self.text}") is not None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether what the prompt says is refused, by a content filter or moderation."""
+        if self.status not in (400, 403, 422, 451):
+            return False
+        return _FILTERED.search(f"{self.code} {self.text}") is not None
 
     def names(self, field: str) -> bool:
         """Return whether it speaks of a field of the request."""
@@ -110,9 +124,12 @@ def explain(
     said = f"{endpoint.url} refuses the request (status {refusal.status}): {refusal.text}"
     if refusal.is_too_long:
         return ContextOverflow(f"{said}; use dialogue.memory=window or a smaller max_turn_tokens")
+    if refusal.is_filtered:
+        return EngineFault(said)
     if refusal.is_spent:
         return ConfigError(f"{said}; what has been played is kept, and the same command goes on")
-    if refusal.status in (401, 403):
+    # Once the key was good, what is forbidden is this request; a key that is revoked gives 401.
+    if refusal.status == 401 or (refusal.status == 403 and not has_worked):
         return ConfigError(f"{said}; {_key_mend(endpoint)}")
     if refusal.status in (404, 405):
         return ConfigError(f"{said}; {_place_mend(endpoint, str(body['model']), models)}")

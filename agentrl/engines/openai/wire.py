@@ -14,6 +14,8 @@ from agentrl.engines.base import FinishReason, Sampling, Usage
 
 _SEED_MASK = (1 << 31) - 1
 """Larger seeds overflow in some servers."""
+_MOST_TOKENS = 1 << 31
+"""A reply with more is miscounted."""
 
 
 class _Part(msgspec.Struct):
@@ -47,7 +49,7 @@ class Answer:
     """Empty where the model called a tool, refused, or only reasoned."""
     finish_reason: FinishReason
     usage: Usage
-    """Zeros where the endpoint does not count."""
+    """Zeros where the endpoint does not count, or says what cannot be."""
 
 
 def chat_body(
@@ -114,6 +116,11 @@ def read_answer(content: Any, max_tokens: int) -> Answer:
     text = said if isinstance(said, str) else "".join(part.text or "" for part in said or ())
     was_cut = choice.finish_reason == "length"
     counted = answer.usage or _Usage()
-    sampled = counted.completion_tokens or (max_tokens if was_cut else 0)
-    usage = Usage(max(counted.prompt_tokens or 0, 0), max(sampled, 0))
+    sampled = _count(counted.completion_tokens) or (max_tokens if was_cut else 0)
+    usage = Usage(_count(counted.prompt_tokens), sampled)
     return Answer(text, "length" if was_cut else "stop", usage)
+
+
+def _count(tokens: int | None) -> int:
+    """Return a count of the endpoint's, or 0 where it cannot be one."""
+    return tokens if tokens is not None and 0 < tokens <= _MOST_TOKENS else 0

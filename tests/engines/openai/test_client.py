@@ -10,7 +10,7 @@ import pytest
 
 from agentrl.engines.openai.client import ChatClient
 from agentrl.engines.openai.options import find_endpoint, read_options
-from agentrl.engines.openai.pace import Pacer
+from agentrl.engines.openai.pace import Pacer, Window
 from agentrl.errors import ConfigError, ContextOverflow, EngineFault
 
 
@@ -53,6 +53,20 @@ async def test_429_holds_all_requests(make_endpoint, respond, fake_time) -> None
     endpoint.faults.append(respond(429, {}, "retry-after-ms: 30000.5\r\n"))
     await asyncio.gather(*[client.ask(body(), 10) for _ in range(3)])
     assert fake_time.now - began == pytest.approx(30.0005)
+    await client.close()
+
+
+async def test_the_last_refusal_holds_the_others_too(make_endpoint, respond, fake_time) -> None:
+    endpoint = await make_endpoint(faults=[respond(429, {}, "Retry-After: 45\r\n")])
+    client = client_of(endpoint, fake_time, retries=0)
+    with pytest.raises(EngineFault, match="failed 1 times"):
+        await client.ask(body(), 10)
+    assert fake_time.pauses == []
+    await client.ask(body(), 10)
+    assert fake_time.pauses == [pytest.approx(45)]
+    endpoint.faults.append(respond(429, {}, "Retry-After: 86400\r\n"))
+    with pytest.raises(ConfigError, match="left alone for 86400 s"):
+        await client.ask(body(), 10)
     await client.close()
 
 
@@ -218,6 +232,42 @@ async def test_one_request_refused_later_is_that_requests_fault(
 
 
 @pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "The response was filtered", "code": "content_filter"}),
+        (400, {"message": "flagged as potentially violating our usage policy; max_tokens was 5"}),
+        (400, {"message": "Content Exists Risk", "type": "invalid_request_error"}),
+        (400, {"message": "no", "code": "data_inspection_failed"}),
+        (403, {"message": "The model requires moderation and your input was flagged"}),
+    ],
+)
+async def test_a_prompt_that_a_filter_refuses_is_that_episodes_fault(
+    make_endpoint, respond, fake_time, status: int, error: dict[str, str]
+) -> None:
+    """Also where it is the first request: the next one may well be answered."""
+    endpoint = await make_endpoint(faults=[respond(status, {"error": error})])
+    client = client_of(endpoint, fake_time)
+    with pytest.raises(EngineFault, match=error["message"][:10]):
+        await client.ask(body(), 10)
+    assert (await client.ask(body(), 10)).text == "go north"
+    await client.close()
+
+
+async def test_what_is_forbidden_later_is_that_request(make_endpoint, respond, fake_time) -> None:
+    endpoint = await make_endpoint(faults=[respond(403, {"error": "not so"})])
+    client = client_of(endpoint, fake_time)
+    with pytest.raises(ConfigError, match="no API key was sent"):
+        await client.ask(body(), 10)
+    await client.ask(body(), 10)
+    endpoint.faults = [respond(403, {"error": "not so"}), respond(401, {"error": "who?"})]
+    with pytest.raises(EngineFault, match=r"status 403.*not so"):
+        await client.ask(body(), 10)
+    with pytest.raises(ConfigError, match="who"):
+        await client.ask(body(), 10)
+    await client.close()
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "This model's maximum context length is 512 tokens.",
@@ -250,6 +300,19 @@ async def test_the_other_name_of_the_limit_is_learned(make_endpoint, respond, fa
     assert client.limit_name == "max_completion_tokens"
     assert endpoint.asked[-1]["max_completion_tokens"] == 5
     assert "max_tokens" not in endpoint.asked[-1]
+    await client.close()
+
+
+async def test_asking_again_by_the_other_name_takes_a_turn(
+    make_endpoint, respond, fake_time
+) -> None:
+    text = "Use 'max_completion_tokens' instead."
+    endpoint = await make_endpoint(faults=[respond(400, {"error": {"message": text}})])
+    pacer = Pacer(Window(1), None, fake_time.clock, fake_time.sleep)
+    read = read_options({"base_url": endpoint.url})
+    client = ChatClient(find_endpoint(read), read, pacer)
+    await client.ask(body(), 10)
+    assert fake_time.pauses == [60]
     await client.close()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agentrl.dialogue.messages import END
-from agentrl.engines.base import Engine, Request, Sampling
+from agentrl.engines.base import Engine, Request, Sampling, Usage
 from agentrl.engines.openai.engine import OpenAIEngine
 from agentrl.errors import ConfigError, ContextOverflow, EngineFault
 
@@ -78,6 +78,20 @@ async def test_a_reply_that_was_cut(make_endpoint) -> None:
     assert END not in said.token_ids
     # Nobody counted, but a reply that was cut is as long as the limit.
     assert said.tokens == 7
+    await engine.close()
+
+
+@pytest.mark.parametrize(
+    "count", [-1, 2**31 + 1, 10**20, 10**400], ids=["negative", "more", "huge", "no float"]
+)
+async def test_a_count_that_cannot_be_is_none(make_endpoint, count: int) -> None:
+    endpoint = await make_endpoint(
+        finish_reason="length", usage={"prompt_tokens": count, "completion_tokens": count}
+    )
+    engine = await engine_of(endpoint, context_length=100)
+    for _ in range(2):
+        said = await engine.generate(request_for(engine))
+        assert said.usage == Usage(0, 7)
     await engine.close()
 
 

@@ -48,6 +48,15 @@ async def test_adapters_are_no_models(make_endpoint, respond) -> None:
     assert await probe(endpoint.url) == "parrot"
 
 
+async def test_names_that_cannot_be_shown_are_none(make_endpoint, respond) -> None:
+    cards = [{"id": "parrot"}, {"id": "\ud800"}, {"id": "a\nb"}, {"id": ""}]
+    endpoint = await make_endpoint(models_fault=respond(200, {"data": cards}))
+    assert await probe(endpoint.url) == "parrot"
+    endpoint.models_fault = respond(200, {"data": cards[1:2]})
+    with pytest.raises(ConfigError, match="name the model"):
+        await probe(endpoint.url)
+
+
 async def test_no_list(make_endpoint) -> None:
     endpoint = await make_endpoint(models=None)
     assert await probe(endpoint.url, "parrot") == "parrot"
