@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from agentrl.cache import build_once
-from agentrl.environments.searchqa.library import Passage, query_words, title_key, words_of
+from agentrl.environments.searchqa.library import (
+    LONGEST_QUERY,
+    Passage,
+    query_words,
+    title_key,
+    words_of,
+)
 from agentrl.errors import MissingExtraError
 
 _FORMAT = "1"
@@ -39,7 +45,12 @@ class Bm25Library:
         for number, passage in enumerate(self.passages):
             self._by_title.setdefault(title_key(passage.title), []).append(number)
         # A group's episodes ask the same things; scoring is most of a step.
-        self.search = lru_cache(4096)(self._search)
+        self._found = lru_cache(4096)(self._search)
+
+    def search(self, query: str, count: int) -> tuple[int, ...]:
+        """Return the numbers of the best passages, see `Library`."""
+        # The query is remembered, too, and a policy may write a book; no more of it is read.
+        return self._found(query[:LONGEST_QUERY], count)
 
     def _search(self, query: str, count: int) -> tuple[int, ...]:
         known = self._index.vocab_dict

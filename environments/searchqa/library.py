@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 _WORD = re.compile(r"[^\W_]+")
-_LONGEST_QUERY = 2000
+LONGEST_QUERY = 2000
+"""Characters of a query that are read."""
 _MOST_WORDS = 64
 _TITLE_WEIGHT = 3
 _K1, _B = 1.5, 0.75
@@ -59,13 +60,13 @@ def words_of(text: str) -> list[str]:
 
 def query_words(query: str) -> list[str]:
     """Return the words that a query looks for, each once; of a very long query the first ones."""
-    words = list(dict.fromkeys(words_of(query[:_LONGEST_QUERY])))
+    words = list(dict.fromkeys(words_of(query[:LONGEST_QUERY])))
     return ([word for word in words if word not in STOP_WORDS] or words)[:_MOST_WORDS]
 
 
 def title_key(text: str) -> str:
     """Return text that is equal for a title and a query that names it."""
-    return " ".join(words_of(text[:_LONGEST_QUERY]))
+    return " ".join(words_of(text[:LONGEST_QUERY]))
 
 
 class SmallLibrary:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from agentrl.environments.webshop.body import PER_PAGE, Card, Item, Listing
 from agentrl.environments.webshop.listings import ATTRIBUTE, CATEGORY, QUERY
@@ -24,6 +24,11 @@ _PRODUCTS = 1024
 _SEARCHES = 2048
 _LISTINGS = 64
 _PAGES = 1024
+_REMEMBERED_LENGTH = 1000
+"""Characters of a search; people's have fewer than 200."""
+
+
+T = TypeVar("T")
 
 
 class Found(NamedTuple):
@@ -43,8 +48,8 @@ class Shelf:
         self.shop = shop
         self.card = lru_cache(maxsize=8 * _PRODUCTS)(self._card)
         self.item = lru_cache(maxsize=_PRODUCTS)(self._item)
-        self.listing = lru_cache(maxsize=_PAGES)(self._listing)
-        self._ranked = lru_cache(maxsize=_SEARCHES)(self._rank)
+        self.listing = _remembered(_PAGES, self._listing)
+        self._ranked = _remembered(_SEARCHES, self._rank)
         self._listed = lru_cache(maxsize=_LISTINGS)(self._list)
 
     def find(self, words: tuple[str, ...], seed: str) -> Found:
@@ -87,6 +92,20 @@ class Shelf:
 
     def _list(self, kind: str, wanted: str) -> Found:
         return _found(self.shop.listings.find(kind, wanted))
+
+
+def _remembered(most: int, find: Callable[..., T]) -> Callable[..., T]:
+    """Return a function that remembers what was found last, unless it was asked for at length.
+
+    What is asked for is remembered, too, and a policy may write a book.
+    """
+    remembering = lru_cache(maxsize=most)(find)
+
+    def found(words: str | tuple[str, ...], *more: Any) -> T:
+        is_short = sum(map(len, words)) <= _REMEMBERED_LENGTH
+        return (remembering if is_short else find)(words, *more)
+
+    return found
 
 
 def _found(products: Sequence[int]) -> Found:

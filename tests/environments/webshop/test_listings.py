@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -46,6 +47,24 @@ def test_searches_that_find_the_same_have_one_key(shop_folder: Path) -> None:
     in_vain = (("<a>",), ("<c>",), ("<c>", "x"), ("unheard",))
     nothing = {shelf.find(words, "").key for words in in_vain}
     assert len(nothing) == 1
+
+
+def test_what_was_searched_at_length_is_not_remembered(
+    shop_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = open_shop(shop_folder)
+    search, asked = type(shop.index).search, []
+
+    def counting(index: Any, words: str, most: int) -> Any:
+        asked.append(words)
+        return search(index, words, most)
+
+    monkeypatch.setattr(type(shop.index), "search", counting)
+    shelf = Shelf(shop)
+    for words in (("sofa",), ("sofa",), ("sofa", "x" * 2000), ("sofa", "x" * 2000)):
+        shelf.find(words, "")
+        shelf.listing(words, "", 1)
+    assert list(map(len, asked)) == [4] + 4 * [2005]
 
 
 def test_numbers_are_a_sequence(folder: Path) -> None:
