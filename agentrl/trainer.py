@@ -108,7 +108,8 @@ class Trainer:
             if not await self._one_update(self.update + 1):
                 break
             if self.update % self.config.checkpoint_every == 0:
-                self.save()
+                # Episodes go on meanwhile: a large policy takes minutes to write.
+                await self._thread.run(self._write, self._state())
             await self._evaluate()
 
     async def close(self) -> None:
@@ -124,17 +125,24 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this moment, unless it exists."""
-        if self.update == self._saved:
-            return
+        if self.update != self._saved:
+            self._write(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds beside weights: what changes while episodes are played."""
+        return {
+            "credit": credit_state.state_dict(self.parts.methods),
+            "rewards": rewards.state_dict(self.parts.rewards),
+            "rollouts": self.rollouts.state_dict(),
+        }
+
+    def _write(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint of this update; weights and methods must not change meanwhile."""
         save_checkpoint(
             self.run.checkpoints,
             self.update,
             self.parts.learner,
-            state={
-                "credit": credit_state.state_dict(self.parts.methods),
-                "rewards": rewards.state_dict(self.parts.rewards),
-                "rollouts": self.rollouts.state_dict(),
-            },
+            state=state,
             others=self.parts.trained_sources,
             keep=self.config.keep_checkpoints,
         )

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from agentrl import storage
+from agentrl import trainer as trainer_module
 from agentrl.batch import Batch
 from agentrl.cli import main
 from agentrl.config import build_config
@@ -116,6 +117,39 @@ def test_a_device_cannot_be_shared_all_the_time(tree: dict[str, Any]) -> None:
     config = build_config(scheduled(tree, "async", share_device=True), "test")
     with pytest.raises(ConfigError, match="share_device needs"):
         build_parts(config)
+
+
+def test_episodes_go_on_while_a_checkpoint_is_written(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    seen: list[bool] = []
+    write = trainer_module.save_checkpoint
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        # The first takes long, as that of a large policy does. Late ones find nothing left to play.
+        before, until = len(begun), time.monotonic() + 20
+        while not seen and len(begun) == before and time.monotonic() < until:
+            time.sleep(0.01)
+        seen.append(len(begun) > before)
+        return write(*given, **named)
+
+    settings = {**scheduled(tree, "async"), "checkpoint_every": 2, "updates": 10}
+    config = build_config(settings, "test")
+    directory = RunDirectory.create(tmp_path / "run", config)
+    parts = build_parts(config, tmp_path / "run")
+    generate = parts.engine.generate
+
+    async def counted(request: Request) -> Completion:
+        begun.append(1)
+        return await generate(request)
+
+    monkeypatch.setattr(parts.engine, "generate", counted)
+    monkeypatch.setattr(trainer_module, "save_checkpoint", slowly)
+    assert train(config, directory, parts)
+    assert len(seen) == 5
+    assert seen[0], "no episode made a turn while the checkpoint was written"
+    assert balance(directory.ledger_file).is_even
 
 
 def test_an_interruption_right_after_an_update_does_not_undo_it(
