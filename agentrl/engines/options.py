@@ -48,6 +48,7 @@ def check_engine_options(
     if has_any and not sources:
         return dict(options)
     fields = {key: hint for each in (factory, *sources) for key, hint in _parameters(each).items()}
+    # Its overloads know no fields that are found at run time.
     kind = create_model(  # type: ignore[call-overload]
         "Options", __base__=_Options, **{key: (hint, None) for key, hint in fields.items()}
     )
